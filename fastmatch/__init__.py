@@ -1,0 +1,1 @@
+"""Matching, verdicts and HTTP/1 heads: the compiled part of the edge."""

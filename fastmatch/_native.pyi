@@ -1,0 +1,341 @@
+"""The compiled module's surface. Written by hand, held against the built module by stubtest."""
+
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final, Literal, final
+
+_Address = str | bytes | int | IPv4Address | IPv6Address
+
+# ---------------------------------------------------------------- blocklist
+
+@final
+class Entry:
+    """One source's statement about one target. Scores are 0-10 in tenths.
+
+    `target`: an address, a network (host bits must be zero) or a domain. `kind`: `network` for addresses;
+    `exact`, `suffix` (the name and everything below) or `below` for domains; None means `network` or `suffix`.
+    `disposition`: `block`, `allow` (an operator's, wins always) or `known_good` (vetoes feeds' blocks; no expiry).
+    `origin`: `feed`, `operator` or `incident`. Times are Unix seconds. Raises ValueError naming value and rule.
+    """
+
+    def __new__(
+        cls,
+        target: str,
+        *,
+        score: float = ...,
+        kind: Literal["network", "exact", "suffix", "below"] | None = None,
+        disposition: Literal["block", "allow", "known_good"] = "block",
+        origin: Literal["feed", "operator", "incident"] = "feed",
+        categories: Iterable[str] = (),
+        sources: Iterable[str] = (),
+        reason: str = "",
+        first_seen: int | None = None,
+        last_seen: int | None = None,
+        expires: int | None = None,
+    ) -> Entry: ...
+    @property
+    def target(self) -> str:
+        """Canonical: lower case, punycode, no trailing dot, mapped IPv4 unmapped, network with its length."""
+    @property
+    def kind(self) -> str: ...
+    @property
+    def disposition(self) -> str: ...
+    @property
+    def origin(self) -> str: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def categories(self) -> tuple[str, ...]: ...
+    @property
+    def sources(self) -> tuple[str, ...]: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def first_seen(self) -> int | None: ...
+    @property
+    def last_seen(self) -> int | None: ...
+    @property
+    def expires(self) -> int | None: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Verdict:
+    """What the lists say about one subject. One object per distinct verdict of a list, built once."""
+
+    @property
+    def disposition(self) -> Literal["block", "allow"]: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def categories(self) -> tuple[str, ...]: ...
+    @property
+    def sources(self) -> tuple[str, ...]: ...
+
+@final
+class Covering:
+    """One entry that covers a subject, as `explain` lists it."""
+
+    @property
+    def entry(self) -> Entry: ...
+    @property
+    def is_live(self) -> bool: ...
+    @property
+    def is_vetoed(self) -> bool:
+        """A feed's block beneath a known-good entry."""
+    @property
+    def decided(self) -> bool: ...
+
+@final
+class Explanation:
+    @property
+    def subject(self) -> str: ...
+    @property
+    def verdict(self) -> Verdict | None: ...
+    @property
+    def covering(self) -> tuple[Covering, ...]:
+        """Strongest first: allow, then score, then most specific."""
+    @property
+    def version(self) -> tuple[int, int]: ...
+
+@final
+class LoadReport:
+    """What became of one list: `rejected` holds at most 100 (line number, text, reason)."""
+
+    @property
+    def accepted_count(self) -> int: ...
+    @property
+    def ignored_count(self) -> int:
+        """Comments and empty lines."""
+    @property
+    def rejected_count(self) -> int: ...
+    @property
+    def rejected(self) -> tuple[tuple[int, str, str], ...]: ...
+
+@final
+class Builder:
+    """Collects entries, then compiles. Not for several threads at once."""
+
+    def __new__(cls) -> Builder: ...
+    def add(self, entry: Entry) -> None: ...
+    def add_text(
+        self,
+        text: bytes,
+        *,
+        format: Literal["plain", "hosts", "netset", "csv"],
+        source: str,
+        score: float,
+        kind: Literal["exact", "suffix", "below"] = "suffix",
+        disposition: Literal["block", "allow", "known_good"] = "block",
+        categories: Iterable[str] = (),
+        score_column: int | None = None,
+        score_map: Sequence[tuple[float, float]] | None = None,
+        delimiter: str = ",",
+        last_seen: int | None = None,
+    ) -> LoadReport:
+        """Parse a whole list file; the interpreter lock is released.
+
+        A bad line is rejected and reported, never fatal. `score_map` is (column value, score) points, the highest
+        point not above the column's value counts. Networks with host bits set are masked and counted as accepted.
+        """
+    def __len__(self) -> int: ...
+    def build(self, *, epoch: int = 0, sequence: int = 0, now: int = 0) -> Blocklist:
+        """Compile in memory, evidence included; the interpreter lock is released."""
+    def write(
+        self, decision_path: str, evidence_path: str, *, epoch: int = 0, sequence: int = 0, now: int = 0
+    ) -> None:
+        """Compile to two files: written aside, synced, renamed. Lock released. Raises OSError."""
+
+@final
+class Blocklist:
+    """An immutable list. Lookups cost no allocation on a miss; verdicts are shared objects.
+
+    Times: `advance` sets the coarse clock that expiry is judged by (shared by all lists made from this one).
+    """
+
+    @staticmethod
+    def from_entries(entries: Iterable[Entry], *, epoch: int = 0, sequence: int = 0, now: int = 0) -> Blocklist: ...
+    @staticmethod
+    def open(decision_path: str, evidence_path: str | None = None, *, prefault: bool = True) -> Blocklist:
+        """Map the files read-only. Raises OSError, or ValueError naming the field that is wrong."""
+    def __contains__(self, target: _Address, /) -> bool:
+        """True when the target is blocked at any score above 0."""
+    def __getitem__(self, target: _Address, /) -> Verdict:
+        """Raises KeyError when no live entry covers the target."""
+    def __len__(self) -> int:
+        """Entries in base and overlay."""
+    def lookup(self, address: _Address, /) -> Verdict | None:
+        """The verdict on an address. int means IPv4, bytes 4 or 16 long; mapped IPv4 counts as IPv4; a zone is dropped.
+
+        Raises ValueError with the value and the reason.
+        """
+    def lookup_domain(self, name: str, /) -> Verdict | None:
+        """The verdict on a host name. A name too long or not a domain: ValueError."""
+    def explain(self, target: str, /) -> Explanation:
+        """All covering entries of an address or a domain, reconstructed. Raises LookupError without evidence."""
+    def advance(self, now: int, /) -> None: ...
+    def with_overlay(self, packed: bytes, /, *, sequence: int) -> Blocklist:
+        """The same base with these entries (operators', incidents') above it, all or nothing. Base is shared.
+
+        Raises ValueError naming offset and rule when `packed` is not what `pack_entries` makes.
+        """
+    @property
+    def version(self) -> tuple[int, int]:
+        """(epoch, sequence) of the base, or of the overlay when there is one."""
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]: ...
+    @property
+    def stats(self) -> dict[str, int]:
+        """Counts: `ipv4`, `ipv6`, `domains`, `overlay`, `verdicts`, `bytes`."""
+    @property
+    def created(self) -> int:
+        """Unix seconds at which the base was compiled (`now` of build)."""
+
+def pack_entries(entries: Iterable[Entry], /) -> bytes:
+    """Entries in the flat, versioned, checksummed form that travels to workers and through the store."""
+
+def unpack_entries(packed: bytes, /, *, limit: int = 1_000_000) -> list[Entry]:
+    """Raises ValueError naming offset and rule; trusts nothing."""
+
+def canonical_target(target: str, /) -> tuple[str, str]:
+    """(canonical target, `network` or `domain`). Raises ValueError with the value and the reason."""
+
+# ---------------------------------------------------------------- edge
+
+@final
+class Segment:
+    """The pod's shared memory: counters, histograms, gauges. One writer per slot, readers sum; atomics, no locks."""
+
+    @staticmethod
+    def create(slots: int) -> Segment:
+        """A new anonymous segment (memfd)."""
+    @staticmethod
+    def open(descriptor: int) -> Segment:
+        """Map an inherited descriptor (duplicated). Raises ValueError when magic or layout version differ."""
+    def fileno(self) -> int: ...
+    @property
+    def slots(self) -> int: ...
+    def clear_gauges(self, slot: int) -> None:
+        """Zero the gauges of a dead worker, never its counters."""
+    def counters(self) -> dict[str, int]:
+        """Sums over all slots, by name: see `COUNTERS` and `GAUGES`."""
+    def slot_counters(self, slot: int) -> dict[str, int]: ...
+    def histogram(self, name: Literal["request_seconds", "upstream_seconds"]) -> list[tuple[float, int]]:
+        """(upper bound in seconds, count) of each non-empty log-linear bucket, ascending."""
+    def add(self, slot: int, name: str, amount: int) -> None:
+        """For counters that Python owns (bytes, retries, connections); amount may be negative for gauges only."""
+
+COUNTERS: Final[tuple[str, ...]]
+GAUGES: Final[tuple[str, ...]]
+
+@final
+class GateConfig:
+    """Everything a worker decides by, checked and compiled once. Raises ValueError naming the key."""
+
+    def __new__(
+        cls,
+        *,
+        trusted_proxies: Sequence[str] = (),
+        block_score: float = 7.0,
+        drop_score: float | None = None,
+        observe: bool = False,
+        domains: Sequence[Literal["host", "origin", "referer"]] = ("host",),
+        on_missing: Literal["open", "closed"] = "closed",
+        scheme: Literal["http", "https"] = "http",
+        via: str = "sentra",
+        head_bytes: int = 16384,
+        target_bytes: int = 8192,
+        header_count: int = 100,
+        body_bytes: int = 0,
+        response_head_bytes: int = 65536,
+        upstream_host: str | None = None,
+    ) -> GateConfig:
+        """`body_bytes`: largest request body, 0 = no limit (413). `upstream_host`: Host to send, None = the client's."""
+
+@final
+class Gate:
+    """One per worker: configuration, list and clock. Each is swapped by one store."""
+
+    def __new__(cls, config: GateConfig, segment: Segment, slot: int) -> Gate: ...
+    def configure(self, config: GateConfig) -> None: ...
+    def install(self, blocklist: Blocklist | None) -> Blocklist | None:
+        """Swap the list in; returns the old one, so that the caller can drop it off the loop."""
+    def accept(self, peer: str, /) -> bool:
+        """False: drop this connection before a byte is read (`drop_score`); counted here."""
+    def tick(self, now: int, /) -> None:
+        """Set the coarse clock (Unix seconds) of verdicts, dates and events."""
+    def drain_events(self) -> bytes:
+        """Denials since the last call as JSON lines (bounded; overflow is counted, not kept)."""
+    @property
+    def version(self) -> tuple[int, int] | None: ...
+
+# Kinds of action (low four bits) and flags of `Downstream.head`.
+FORWARD: Final[int]  # `out` goes to the upstream
+DENY: Final[int]  # `out` is the whole answer to the client
+BODY_DONE: Final[int]  # the request has no body or all of it is in `out`
+IDEMPOTENT: Final[int]
+UPGRADE: Final[int]  # a websocket handshake: expect TUNNEL from Upstream.data
+CLOSE: Final[int]  # the client's connection closes after the answer
+EXPECT_CONTINUE: Final[int]
+# Body kinds.
+BODY_NONE: Final[int]
+BODY_LENGTH: Final[int]
+BODY_CHUNKED: Final[int]
+
+@final
+class Downstream:
+    """The codec of one client connection; one exchange at a time."""
+
+    def __new__(cls, gate: Gate, peer: str) -> Downstream: ...
+    def head(self, data: bytes, /) -> tuple[int, int, bytes, int, int, int] | int | None:
+        """Feed bytes of a request head (and what follows it).
+
+        None: incomplete, the bytes were kept. A negative number: minus the status to answer, then close; nothing may
+        reach an upstream. Otherwise (action | flags, route, out, body kind, length, consumed): `out` is the upstream's
+        head with as much body as came along when both fit 16 KiB, or the denial; `length` is what remains of a
+        BODY_LENGTH body after `out`, -1 when chunked; `consumed` counts bytes of `data` used (bytes kept earlier not
+        counted), the rest is body or pipelined.
+        """
+    def body(self, data: bytes, /) -> tuple[bytes, int, bool] | int:
+        """Feed body bytes: (bytes for the upstream, consumed of `data`, done) or minus the status, then close.
+
+        A length-delimited body passes through uncopied when `data` holds nothing else; a chunked one is decoded and
+        encoded anew.
+        """
+    def reply(self, status: int, /, *, close: bool) -> bytes:
+        """A whole problem+json answer of our own (no body for HEAD), recorded as this exchange's end."""
+    def end(self, status: int, /) -> None:
+        """Record an exchange that ended without a complete answer (499 client gone, 502 after the head...)."""
+    def rejudge(self) -> bool:
+        """True when the current list denies this exchange's client or domains (for open streams and tunnels)."""
+    @property
+    def client(self) -> str:
+        """The client's own address, as far as we may believe it."""
+    @property
+    def request_id(self) -> str: ...
+    @property
+    def has_partial_head(self) -> bool: ...
+
+# Flags of `Upstream.data` and `Upstream.eof`.
+RESPONSE_BEGUN: Final[int]  # the final response head has been rendered: no retry, no error page from here
+RESPONSE_DONE: Final[int]
+REUSE: Final[int]  # with DONE: the upstream connection may go back to the pool
+CLOSE_CLIENT: Final[int]  # with DONE: close the client's connection after the flush
+TUNNEL: Final[int]  # 101 websocket: from here on bytes pass both ways untouched
+BROKEN: Final[int]  # malformed or truncated: 502 when not begun, abort when begun
+
+@final
+class Upstream:
+    """The codec of one upstream connection: response bytes in, client bytes out."""
+
+    def __new__(cls, gate: Gate) -> Upstream: ...
+    def begin(self, downstream: Downstream, /) -> None:
+        """Bind to the exchange that was just sent; resets the codec."""
+    def data(self, data: bytes, /) -> tuple[bytes, int]:
+        """(bytes for the client, flags). Interim 1xx are in `out` without RESPONSE_BEGUN. Records itself when done.
+
+        With TUNNEL `out` is the 101 head followed by any bytes that came behind it. Bytes after a complete response
+        clear REUSE and are discarded.
+        """
+    def eof(self) -> tuple[bytes, int]:
+        """The upstream closed: ends a close-delimited body, otherwise BROKEN."""

@@ -1,0 +1,1 @@
+//! Entries to an index of networks and domains, and the verdict for one subject.

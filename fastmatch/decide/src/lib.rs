@@ -1,0 +1,1 @@
+//! Configuration compiled to tables: identity, route, policy, record of one request.

@@ -1,0 +1,12 @@
+//! The `fastmatch._native` module: one file per class family, no algorithm.
+
+mod blocklist_classes;
+mod edge_classes;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = false)]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    blocklist_classes::register(module)?;
+    edge_classes::register(module)
+}

@@ -1,0 +1,60 @@
+"""The part of the settings that an edge worker works by, in the form that travels in a CONFIGURE frame."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeConfig:
+    """Plain values only. Seconds are floats, sizes bytes, scores 0-10. New fields need defaults (an older peer may send)."""
+
+    upstream_host: str = "127.0.0.1"
+    upstream_port: int = 8070
+    upstream_host_header: str | None = None
+    upstream_idle_count: int = 256
+    upstream_idle_seconds: float = 15.0
+    upstream_connect_seconds: float = 2.0
+    upstream_head_seconds: float = 60.0
+    upstream_read_idle_seconds: float = 60.0
+    upstream_write_idle_seconds: float = 30.0
+    receive_buffer_bytes: int = 65536
+    trusted_proxies: tuple[str, ...] = ()
+    block_score: float = 7.0
+    drop_score: float | None = None
+    observe: bool = False
+    domains: tuple[str, ...] = ("host",)
+    on_missing: str = "closed"
+    on_block: str = "close"
+    half_close: str = "cancel"
+    via: str = "sentra"
+    head_bytes: int = 16384
+    target_bytes: int = 8192
+    header_count: int = 100
+    body_bytes: int = 0
+    response_head_bytes: int = 65536
+    head_seconds: float = 10.0
+    keepalive_seconds: float = 30.0
+    body_idle_seconds: float = 30.0
+    send_idle_seconds: float = 30.0
+    tunnel_idle_seconds: float = 3600.0
+    linger_bytes: int = 65536
+    linger_seconds: float = 1.0
+    drain_seconds: float = 30.0
+    write_buffer_bytes: int = 262144
+    pipelined_bytes: int = 65536
+    connection_count: int = 20000
+
+    def to_wire(self) -> bytes:
+        return orjson.dumps(asdict(self))
+
+    @classmethod
+    def from_wire(cls, payload: bytes) -> "EdgeConfig":
+        """Unknown fields are left out (a newer control process may send them). Raises ValueError when not JSON."""
+        known = {field.name for field in fields(cls)}
+        values: dict[str, Any] = {name: value for name, value in orjson.loads(payload).items() if name in known}
+        for name in ("trusted_proxies", "domains"):
+            if name in values:
+                values[name] = tuple(values[name])
+        return cls(**values)

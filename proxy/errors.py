@@ -26,7 +26,7 @@ class StoreError(ProxyError):
     """The store did not take or give a record."""
 
 
-class PolicyRefused(ProxyError):
+class PolicyRefused(ProxyError):  # noqa: N818 a refusal is an answer, not a fault
     """A write that policy forbids; `rule` is the setting that refused it."""
 
     def __init__(self, rule: str, message: str) -> None:

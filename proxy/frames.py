@@ -1,7 +1,7 @@
 """Bytes of the worker-control socket -> frames, and back.
 
-A frame is a little-endian u32 payload length, a u8 kind, the payload. The socket carries few frames (lists, overlays,
-configuration down; acknowledgements and events up), never anything of a request.
+A frame is a little-endian u32 payload length, a u8 kind, the payload. The socket carries few frames (lists,
+overlays, configuration down; acknowledgements and events up), never anything of a request.
 """
 
 import enum

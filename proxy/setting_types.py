@@ -1,0 +1,128 @@
+"""Text of a setting -> a checked value. Every refusal says what was expected."""
+
+import ipaddress
+import math
+import re
+from typing import Annotated, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, SecretStr
+
+_LABEL = re.compile(r"^(?!-)[a-z0-9_-]{1,63}(?<!-)$")
+
+
+class BindAddress(NamedTuple):
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class UpstreamUrl(NamedTuple):
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"http://{BindAddress(self.host, self.port)}"
+
+
+def is_loopback(host: str) -> bool:
+    return ipaddress.ip_address(host).is_loopback
+
+
+def _split_host_port(text: str) -> tuple[str, int]:
+    host, separator, port = text.rpartition(":")
+    if not separator or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError("must be address:port with a port from 0 to 65535")
+    if host.startswith("[") and host.endswith("]"):
+        return host[1:-1], int(port)
+    if ":" in host:
+        raise ValueError("must have its IPv6 address in brackets, as in [::1]:9901")
+    return host, int(port)
+
+
+def _bind_address(value: object) -> BindAddress:
+    if isinstance(value, BindAddress):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("must be address:port")
+    host, port = _split_host_port(value)
+    try:
+        address = ipaddress.ip_address({"localhost": "127.0.0.1"}.get(host, host))
+    except ValueError as error:
+        # A name could resolve to something else than the author of the file meant to open.
+        raise ValueError("must begin with an IP address to bind, such as 127.0.0.1 or [::]") from error
+    return BindAddress(str(address), port)
+
+
+def _upstream_url(value: object) -> UpstreamUrl:
+    if isinstance(value, UpstreamUrl):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("must be a URL such as http://gateway:8080")
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"must be a URL such as http://gateway:8080 ({error})") from error
+    if parts.scheme != "http":
+        raise ValueError("must begin with http://; TLS to the upstream is not offered")
+    if not parts.hostname or parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("must name a host and nothing but a host and a port")
+    if parts.path not in ("", "/"):
+        raise ValueError("must not have a path: paths travel to the upstream as they are")
+    return UpstreamUrl(parts.hostname, port if port is not None else 80)
+
+
+def _score(value: float) -> float:
+    tenths = value * 10
+    if not math.isclose(tenths, round(tenths), abs_tol=1e-6):
+        raise ValueError("must have at most one decimal")
+    return round(tenths) / 10
+
+
+def _network(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be an address or a network in quotes")
+    try:
+        network = ipaddress.ip_network(value, strict=True)
+    except ValueError as error:
+        raise ValueError(f"must be an address or a network without host bits ({error})") from error
+    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            network = ipaddress.ip_network(f"{mapped}/{network.prefixlen - 96}")
+    return str(network)
+
+
+def _network_or_domain(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a network or a domain in quotes")
+    labels = value.lower().rstrip(".").split(".")
+    if "/" in value or ":" in value or labels[-1].isdigit():
+        return _network(value)
+    if len(value) > 253 or not all(_LABEL.match(label) for label in labels):
+        raise ValueError("must be an address, a network or a domain")
+    return ".".join(labels)
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < 16:
+        raise ValueError("must have at least 16 characters")
+    return value
+
+
+Score = Annotated[float, Field(ge=0, le=10), AfterValidator(_score)]
+Seconds = Annotated[float, Field(gt=0, le=86400)]
+SizeBytes = Annotated[int, Field(ge=0, le=2**40)]
+Network = Annotated[str, BeforeValidator(_network)]
+NetworkOrDomain = Annotated[str, BeforeValidator(_network_or_domain)]
+SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$")]
+HeaderToken = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")]
+Hex256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+TokenSecret = Annotated[SecretStr, AfterValidator(_secret)]
+ListKind = Literal["exact", "suffix", "below"]
+DomainSubject = Literal["host", "origin", "referer"]
+Bind = Annotated[BindAddress, PlainValidator(_bind_address), PlainSerializer(str, return_type=str)]
+Upstream = Annotated[UpstreamUrl, PlainValidator(_upstream_url), PlainSerializer(str, return_type=str)]

@@ -1,0 +1,216 @@
+"""The way of one request through the lane: checked head -> upstream -> streamed answer.
+
+Memory is bounded in both directions: a stream holds at most two read buffers (64 KiB low water, 128 KiB
+high), nothing is read while the other side does not take it. A client that leaves cancels the handler and
+with it the upstream.
+"""
+
+import asyncio
+from typing import Final
+
+from aiohttp import web
+from aiohttp.http import HttpVersion11, RawResponseMessage
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestPayloadError
+
+from proxy.edge.config import EdgeConfig
+from proxy.lane import errors, heads, replies
+from proxy.lane.identity import Forwarding, TrustedProxies, canonical, identify
+from proxy.lane.response import PassedResponse, reset
+from proxy.lane.upstream import Upstream, UpstreamExchange
+
+# Set by `blocklist_middleware`, which has already walked the forwarded addresses.
+CLIENT: Final = web.RequestKey("sentra_client", str)
+EXTRA_FIELDS: Final = web.RequestKey("sentra_extra_fields", tuple)
+
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Forwarder:
+    """Everything a request needs that outlives it. `handle` is the aiohttp handler."""
+
+    def __init__(self, config: EdgeConfig, upstream: Upstream) -> None:
+        self._config = config
+        self._upstream = upstream
+        self._trusted = TrustedProxies(config.trusted_proxies)
+        self._via = config.via.encode("ascii")
+        self._host = config.upstream_host_header.encode("ascii") if config.upstream_host_header else None
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._forward(request)
+        except errors.AnswerCutError:
+            reset(request.transport)
+            # aiohttp would answer an exception with a page; the connection is gone, so is the reason to go
+            # on.
+            raise
+        except errors.LaneError as error:
+            return replies.problem(
+                error.status, replies.request_id_of(request), close=not request.content.is_eof()
+            )
+
+    async def _forward(self, request: web.Request) -> web.StreamResponse:
+        fields = request._message.raw_headers
+        facts = heads.read_request(request.method, request.raw_path, request.version, fields)
+        if facts.length is not None and 0 < self._config.body_bytes < facts.length:
+            raise errors.RequestError(413)
+        body = _complete_body(request)
+        if request._read_bytes is not None:
+            # A middleware has read the body: it goes out as one piece of known length.
+            facts = heads.RequestFacts(facts.target, facts.host, False, len(body or b""), False)
+        head = heads.render_request(
+            request.method, facts, fields, self._host or facts.host, self._forwarding(request, fields)
+        )
+        exchange = await self._upstream.open(fresh=False)
+        try:
+            return await self._exchange(request, facts, head, body, exchange)
+        except errors.UpstreamStaleError:
+            exchange.close()
+            if request.method not in _IDEMPOTENT or facts.length or facts.is_chunked:
+                raise
+        finally:
+            exchange.close()
+        exchange = await self._upstream.open(fresh=True)
+        try:
+            return await self._exchange(request, facts, head, body, exchange)
+        finally:
+            exchange.close()
+
+    def _forwarding(self, request: web.Request, fields: tuple[tuple[bytes, bytes], ...]) -> Forwarding:
+        peer = request.remote
+        if not peer:
+            raise errors.RequestError(400)
+        address = canonical(peer)
+        client = request.get(CLIENT) or identify(peer, fields, self._trusted)
+        return Forwarding(
+            via=self._via,
+            peer=str(address),
+            client=client,
+            peer_is_trusted=address in self._trusted,
+            scheme=request.scheme,
+            extra=request.get(EXTRA_FIELDS, ()),
+        )
+
+    async def _exchange(
+        self,
+        request: web.Request,
+        facts: heads.RequestFacts,
+        head: bytes,
+        body: bytes | None,
+        exchange: UpstreamExchange,
+    ) -> web.StreamResponse:
+        framed = b"" if body is None else _frame(body, is_chunked=facts.is_chunked, is_last=True)
+        exchange.send_head(head, framed, has_more=body is None, expects_body=request.method != "HEAD")
+        upload = None
+        if body is None:
+            upload = asyncio.create_task(self._upload(request, facts, exchange))
+        try:
+            message, answer, length = await exchange.read_head(
+                lambda interim: _pass_interim(request, interim)
+            )
+            response = PassedResponse(
+                message.code, message.reason, heads.response_fields(message.raw_headers), length
+            )
+            if upload is not None and not upload.done():
+                # An answer before the request's end: what is left of the request may never be read.
+                response.force_close()
+            await self._stream(request, response, answer)
+            exchange.finish(message, request_is_complete=upload is None or _succeeded(upload))
+            return response
+        finally:
+            if upload is not None:
+                upload.cancel()
+                await asyncio.wait((upload,))
+
+    async def _stream(self, request: web.Request, response: PassedResponse, answer: StreamReader) -> None:
+        """Copy the answer. From the head on there is one way left to report an error: AnswerCutError."""
+        try:
+            await response.prepare(request)
+        except ValueError as error:
+            raise errors.MalformedAnswerError(str(error)) from error
+        try:
+            if answer.is_eof():
+                # Complete already: head, body and last chunk leave in one write.
+                await response.write_eof(answer.read_nowait())
+                return
+            response.send_head()
+            while data := await answer.readany():
+                await response.write(data)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            raise errors.AnswerCutError(repr(error)) from error
+        await response.write_eof()
+
+    async def _upload(
+        self, request: web.Request, facts: heads.RequestFacts, exchange: UpstreamExchange
+    ) -> None:
+        """Copy the request's body. Errors wake up the reader of the answer, which owns the exchange."""
+        try:
+            await self._copy_body(request, facts, exchange)
+        except errors.UpstreamError:
+            # The upstream may have answered before it stopped reading: the reader of the answer finds out.
+            raise
+        except errors.LaneError as error:
+            exchange.fail(error)
+            raise
+        exchange.request_sent()
+
+    async def _copy_body(
+        self, request: web.Request, facts: heads.RequestFacts, exchange: UpstreamExchange
+    ) -> None:
+        content, limit, count = request.content, self._config.body_bytes, 0
+        if facts.expects_continue and not content.total_bytes and request.transport is not None:
+            # Only now: a denied client must not be told to send.
+            request.transport.write(_CONTINUE)
+        try:
+            async with asyncio.timeout(None) as deadline:
+                loop = asyncio.get_running_loop()
+                while True:
+                    deadline.reschedule(loop.time() + self._config.body_idle_seconds)
+                    data = await content.readany()
+                    deadline.reschedule(None)
+                    if not data:
+                        break
+                    count += len(data)
+                    if limit and count > limit:
+                        raise errors.RequestError(413)
+                    await exchange.send_body(_frame(data, is_chunked=facts.is_chunked, is_last=False))
+        except RequestPayloadError as error:
+            raise errors.RequestError(400) from error
+        except TimeoutError as error:
+            raise errors.RequestError(408) from error
+        if facts.is_chunked:
+            await exchange.send_body(b"0\r\n\r\n")
+
+
+def _complete_body(request: web.Request) -> bytes | None:
+    """The whole body when it is already here (or there is none), None when it has to be streamed."""
+    if request._read_bytes is not None:
+        return request._read_bytes
+    if request.content.is_eof() and request.content.exception() is None:
+        return request.content.read_nowait()
+    return None
+
+
+def _frame(data: bytes, *, is_chunked: bool, is_last: bool) -> bytes:
+    if not is_chunked:
+        return data
+    chunk = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+    return chunk + b"0\r\n\r\n" if is_last else chunk
+
+
+def _pass_interim(request: web.Request, interim: RawResponseMessage) -> None:
+    """RFC 9110 section 15.2: 1xx answers go through, except to HTTP/1.0 clients. A 100 is ours to send, not
+    theirs.
+    """
+    if interim.code == 100 or request.version != HttpVersion11 or request.transport is None:
+        return
+    fields = heads.response_fields(interim.raw_headers)
+    decoded = [(name.decode("ascii"), value.decode("utf-8", "surrogateescape")) for name, value in fields]
+    request.transport.write(heads.render_response(HttpVersion11, interim.code, interim.reason, decoded))
+
+
+def _succeeded(task: asyncio.Task[None]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None

@@ -1,0 +1,169 @@
+"""One request head and body -> one response head and body, over a pooled aiohttp connection, without a
+`ClientSession`.
+
+A session would re-quote the target, add fields, follow its own retry rule (any idempotent request, fresh
+connections too) and keep cookies. The connector and the response parser are aiohttp's; the request is written
+by us.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import ClientRequest, ClientTimeout
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http import HttpVersion11, RawResponseMessage
+from aiohttp.streams import StreamReader
+from yarl import URL
+
+from proxy.edge.config import EdgeConfig
+from proxy.lane import errors, heads
+from proxy.lane.connector import GuardedConnector
+
+READ_BUFFER_BYTES: Final = 65536
+# What a small body and its head are sent together up to.
+_JOIN_BYTES: Final = 16384
+
+
+class Upstream:
+    """The target of a lane and its pool. Made inside the running loop, closed by its owner."""
+
+    def __init__(self, config: EdgeConfig) -> None:
+        self._config = config
+        self._receive_buffer_bytes = config.receive_buffer_bytes
+        self._connector = GuardedConnector(
+            limit=0,
+            keepalive_timeout=config.upstream_idle_seconds,
+            idle_count=config.upstream_idle_count,
+            socket_factory=self._make_socket,
+            ttl_dns_cache=10,
+        )
+        # Only its address is used, to connect and as the key of the pool.
+        url = URL.build(scheme="http", host=config.upstream_host, port=config.upstream_port)
+        self._address = ClientRequest("GET", url, loop=asyncio.get_running_loop())
+        self._timeout = ClientTimeout(total=None, connect=config.upstream_connect_seconds)
+
+    async def close(self) -> None:
+        await self._connector.close()
+
+    async def open(self, *, fresh: bool) -> "UpstreamExchange":
+        """A connection from the pool or, when `fresh`, a new one. Raises UpstreamError or
+        UpstreamTimeoutError.
+        """
+        try:
+            connection = await self._connector.connect(self._address, [], self._timeout, fresh=fresh)
+        except Exception as error:  # mapped, never swallowed
+            raise errors.from_upstream(error, is_reused=False) from error
+        return UpstreamExchange(connection, self._config)
+
+    def _make_socket(self, address: tuple[int, int, int, str, object]) -> socket.socket:
+        made = socket.socket(address[0], address[1], address[2])
+        made.setblocking(False)
+        # 64 KiB keeps the loop fair between streams and the memory of slow readers small.
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer_bytes)
+        return made
+
+
+class UpstreamExchange:
+    """One request on one connection. `release` gives the connection back, `close` destroys it; one of them
+    must run.
+    """
+
+    __slots__ = ("_config", "_connection", "_protocol", "is_reused")
+
+    def __init__(self, connection: Connection, config: EdgeConfig) -> None:
+        protocol = connection.protocol
+        if protocol is None:
+            raise errors.UpstreamError("connection lost before its use")
+        self._connection = connection
+        self._protocol: ResponseHandler = protocol
+        self._config = config
+        self.is_reused: bool = getattr(protocol, "use_count", 0) > 0
+
+    def send_head(self, head: bytes, body: bytes, *, has_more: bool, expects_body: bool) -> None:
+        """Write the head, and `body` with it. `expects_body` is False for the answer to HEAD."""
+        config = self._config
+        self._protocol.set_response_params(
+            skip_payload=not expects_body,
+            read_until_eof=True,
+            auto_decompress=False,
+            read_timeout=config.upstream_head_seconds,
+            read_bufsize=READ_BUFFER_BYTES,
+            max_line_size=config.response_head_bytes,
+            max_field_size=config.response_head_bytes,
+            max_headers=4 * config.header_count,
+        )
+        if len(body) <= _JOIN_BYTES:
+            self._write(head + body)
+        else:
+            self._write(head)
+            self._write(body)
+        if not has_more:
+            self.request_sent()
+
+    def _write(self, data: bytes) -> None:
+        transport = self._protocol.transport
+        if transport is None or transport.is_closing():
+            # Whatever the reason, `read_head` reports it: an early answer may be waiting there.
+            return
+        transport.write(data)
+
+    async def send_body(self, data: bytes) -> None:
+        """Returns when the transport takes more. Raises UpstreamTimeoutError, or UpstreamError when it is
+        gone.
+        """
+        protocol = self._protocol
+        transport = protocol.transport
+        if transport is None or transport.is_closing():
+            raise errors.UpstreamError("upstream closed while the request was sent")
+        transport.write(data)
+        if protocol.writing_paused:
+            try:
+                async with asyncio.timeout(self._config.upstream_write_idle_seconds):
+                    await protocol._drain_helper()
+            except TimeoutError as error:
+                raise errors.UpstreamTimeoutError("upstream does not read the request") from error
+            except OSError as error:
+                raise errors.UpstreamError(repr(error)) from error
+
+    def request_sent(self) -> None:
+        """From here on the head deadline runs."""
+        self._protocol.start_timeout()
+
+    def fail(self, error: errors.LaneError) -> None:
+        """Wake up whoever waits for the answer with this error."""
+        self._protocol.set_exception(error)
+
+    async def read_head(
+        self, on_interim: Callable[[RawResponseMessage], None]
+    ) -> tuple[RawResponseMessage, StreamReader, int | None]:
+        """(message, body, declared length). Raises UpstreamStaleError when a retry may be safe."""
+        try:
+            while True:
+                message, body = await self._protocol.read()
+                length = heads.read_response(message.code, message.version, message.raw_headers)
+                if message.code >= 200:
+                    break
+                on_interim(message)
+        except Exception as error:  # mapped, never swallowed
+            raise errors.from_upstream(error, is_reused=self.is_reused) from error
+        if (
+            sum(len(name) + len(value) + 4 for name, value in message.raw_headers)
+            > self._config.response_head_bytes
+        ):
+            raise errors.MalformedAnswerError(f"response head above {self._config.response_head_bytes} bytes")
+        self._protocol.read_timeout = self._config.upstream_read_idle_seconds
+        return message, body, length
+
+    def finish(self, message: RawResponseMessage, *, request_is_complete: bool) -> None:
+        """The body has been read to its end: give the connection back when both sides may go on."""
+        if request_is_complete and not message.should_close and message.version == HttpVersion11:
+            self._connection.release()
+        else:
+            self._connection.close()
+
+    def close(self) -> None:
+        """Destroy the connection; does nothing after `finish`."""
+        self._connection.close()

@@ -1,0 +1,11 @@
+"""Options -> listening sockets, shared memory and the processes that use them, kept alive until a signal.
+
+The supervisor does nothing else: no request, no list, no settings. It imports the standard library and
+`Segment`, so that it starts at once, stays small and has nothing in it that could fail while it looks after
+the others.
+"""
+
+from proxy.supervisor.options import Programs, SupervisorOptions, available_cpu_count
+from proxy.supervisor.start import run
+
+__all__ = ["Programs", "SupervisorOptions", "available_cpu_count", "run"]

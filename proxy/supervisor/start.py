@@ -1,0 +1,136 @@
+"""Options -> ports probed, runtime directory locked, sockets and segment open, children described."""
+
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from fastmatch._native import Segment
+from proxy.errors import ConfigError
+from proxy.supervisor.child import ChildSpec
+from proxy.supervisor.loop import Hooks, StopTimes, Supervisor
+from proxy.supervisor.options import SupervisorOptions
+from proxy.supervisor.sockets import open_listeners, probe
+
+# sun_path holds 108 bytes with the closing zero.
+_SOCKET_PATH_BYTES = 107
+_EXITS_BYTES = 65536
+
+WORKER_EXITS_FILE = "worker.exits"
+
+
+def run(options: SupervisorOptions, on_ready: Callable[[], None] = lambda: None) -> int:
+    """Serve until a signal; returns the exit status. `on_ready` is called once, when every child serves.
+
+    Raises ConfigError, with nothing started, when a port is taken or the runtime directory is in use.
+    """
+    probe(
+        [
+            *options.listen,
+            *options.control_listen,
+            *([options.gateway_listen] if options.gateway_listen else []),
+        ]
+    )
+    with _runtime_directory(options.runtime_directory) as directory, ExitStack() as sockets:
+        listeners = open_listeners(options.listen, options.worker_count)
+        for listener in _flat(listeners):
+            sockets.enter_context(listener)
+        segment = Segment.create(options.worker_count)
+        hooks = Hooks(
+            on_ready=on_ready,
+            on_worker_exit=_worker_exit_hook(directory, segment),
+            # The workers hold the queues from here on. Kept open, our copies would let clients wait for
+            # nobody.
+            on_stopping=sockets.close,
+        )
+        specs = describe(options, listeners, segment.fileno())
+        return Supervisor(specs, hooks, StopTimes(options.drain_seconds, options.stop_seconds)).run()
+
+
+def describe(
+    options: SupervisorOptions, listeners: Sequence[Sequence[socket.socket]], segment_descriptor: int
+) -> list[ChildSpec]:
+    """The children in the order of their start. None waits: a worker begins with the last run's list."""
+    shared = ("--segment-fd", str(segment_descriptor), "--runtime-dir", str(options.runtime_directory))
+    # Children find the package where we were found, be it installed or a checkout.
+    root = str(Path(__file__).resolve().parents[2])
+    environment = {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
+    config = () if options.config_path is None else ("--config", str(options.config_path))
+    children = [
+        ChildSpec(
+            "control",
+            (*options.programs.control, *config, *shared),
+            descriptors=(segment_descriptor,),
+            environment=environment,
+        )
+    ]
+    if options.gateway_listen is not None:
+        host, port = options.gateway_listen
+        command = (*options.programs.gateway, "--host", host, "--port", str(port))
+        children.append(ChildSpec("gateway", command, environment=environment))
+    program = options.programs.edge if options.engine == "edge" else options.programs.lane
+    for slot, sockets in enumerate(listeners):
+        descriptors = tuple(listener.fileno() for listener in sockets)
+        listen = ("--slot", str(slot), "--listen-fd", ",".join(map(str, descriptors)))
+        children.append(
+            ChildSpec(
+                "worker",
+                (*program, *listen, *shared),
+                slot=slot,
+                descriptors=(*descriptors, segment_descriptor),
+                environment=environment,
+            )
+        )
+    return children
+
+
+def _worker_exit_hook(directory: Path, segment: Segment) -> Callable[[int, int, int], None]:
+    """Clears what the dead worker had open, and tells control.
+
+    Control decides whether a list or configuration swap is to be taken back, so it has to know of workers
+    that die before they can say HELLO. `worker.exits` in the runtime directory holds one line per unasked
+    exit since the start, oldest first: monotonic seconds, slot, process id, status (negative: the signal),
+    separated by spaces.
+    """
+    path = directory / WORKER_EXITS_FILE
+    path.write_bytes(b"")
+
+    def note(slot: int, process_id: int, status: int) -> None:
+        segment.clear_gauges(slot)
+        is_long = path.stat().st_size > _EXITS_BYTES
+        with path.open("w" if is_long else "a") as exits:
+            exits.write(f"{time.monotonic():.3f} {slot} {process_id} {status}\n")
+
+    return note
+
+
+@contextmanager
+def _runtime_directory(path: Path) -> Iterator[Path]:
+    """Create the directory and hold its lock: two supervisors would share one control socket there."""
+    longest = path / "control.sock"
+    if len(os.fsencode(longest)) > _SOCKET_PATH_BYTES:
+        raise ConfigError(
+            f"runtime directory {str(path)!r} is too long for a unix socket: choose a shorter path"
+        )
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(f"runtime directory {str(path)!r} cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise ConfigError(f"runtime directory {str(path)!r} is in use by another supervisor") from error
+    try:
+        yield path
+    finally:
+        os.close(descriptor)
+
+
+def _flat(listeners: Sequence[Sequence[socket.socket]]) -> Iterator[socket.socket]:
+    for slot in listeners:
+        yield from slot

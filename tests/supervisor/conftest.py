@@ -1,0 +1,134 @@
+"""A supervisor in a process of its own, and what a test asks it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).resolve().parents[2]
+_BOUND_SECONDS = 10.0
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Poll a condition; the bound only ends a test that would fail anyway."""
+    deadline = time.monotonic() + _BOUND_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {_BOUND_SECONDS} s: {what}")
+        time.sleep(0.005)
+
+
+def free_port() -> int:
+    with socket.socket() as probing:
+        probing.bind(("127.0.0.1", 0))
+        return probing.getsockname()[1]
+
+
+def is_running(process_id: int) -> bool:
+    """False for a zombie: it has ended, only nobody has asked yet."""
+    try:
+        state = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+@dataclass
+class Running:
+    process: subprocess.Popen[bytes]
+    directory: Path
+    port: int
+    log_path: Path
+    connections: list[socket.socket] = field(default_factory=list)
+
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    def connect(self) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=_BOUND_SECONDS)
+        self.connections.append(connection)
+        return connection
+
+    def ask(self, connection: socket.socket) -> tuple[int, int]:
+        """(slot, process id) of the worker at the other end."""
+        connection.sendall(b"who\n")
+        received = b""
+        while not received.endswith(b"\n"):
+            data = connection.recv(100)
+            if not data:
+                raise ConnectionError("the worker closed the connection")
+            received += data
+        slot, process_id = received.split()
+        return int(slot), int(process_id)
+
+    def pids(self, fact: str) -> list[int]:
+        return [
+            int(path.suffix[1:]) for path in self.directory.glob(f"{fact}.*") if path.suffix[1:].isdigit()
+        ]
+
+    def worker_pid(self, slot: int) -> int:
+        """The process that serves the slot now."""
+        running = [process_id for process_id in self.pids(f"worker-{slot}") if is_running(process_id)]
+        assert len(running) == 1, running
+        return running[0]
+
+    def children(self) -> list[int]:
+        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(text) for text in path.read_text().split()]
+
+    def wait_ready(self) -> None:
+        wait_until((self.directory / "all-ready").exists, "every child is ready")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(_BOUND_SECONDS)
+
+
+Launch = Callable[..., Running]
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Launch]:
+    """Start a supervisor; whatever a test leaves is killed, children first noted."""
+    started: list[Running] = []
+
+    def start(
+        *, workers: int = 1, drain_seconds: float = 5.0, port: int | None = None, **environment: str
+    ) -> Running:
+        number = len(started)
+        directory = tmp_path / f"run{number}"
+        log_path = tmp_path / f"log{number}"
+        port = free_port() if port is None else port
+        command = [sys.executable, str(Path(__file__).with_name("launch.py"))]
+        arguments = [str(directory), str(port), str(workers), str(drain_seconds)]
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(
+                command + arguments,
+                stdout=log,
+                stderr=log,
+                env=os.environ | {"PYTHONPATH": str(_ROOT)} | environment,
+                start_new_session=True,
+            )
+        running = Running(process, directory, port, log_path)
+        started.append(running)
+        return running
+
+    yield start
+    for running in started:
+        for connection in running.connections:
+            connection.close()
+        if running.process.poll() is None:
+            left = running.children()
+            running.process.kill()
+            running.process.wait(_BOUND_SECONDS)
+            for process_id in left:
+                with suppress(ProcessLookupError):
+                    os.kill(process_id, signal.SIGKILL)

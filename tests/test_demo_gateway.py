@@ -96,6 +96,7 @@ async def test_process_says_ready_and_stops_at_once_with_a_stream_open(unused_tc
         str(unused_tcp_port),
         stdout=asyncio.subprocess.PIPE,
     )
+    assert process.stdout is not None
     assert await process.stdout.readline() == b"ready gateway\n"
     async with (
         aiohttp.ClientSession() as session,

@@ -31,7 +31,7 @@ def test_imported_proxy_is_ours():
 def test_import_directions_hold():
     """The contracts stand in pyproject.toml; a direction that is broken once is never mended."""
     done = subprocess.run(
-        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
         cwd=_ROOT,
         capture_output=True,
         text=True,
@@ -59,13 +59,18 @@ def test_command_line_starts_without_heavy_packages():
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel as a user builds it, from the crates that `make build` has compiled already."""
     folder = tmp_path_factory.mktemp("wheel")
-    command = [Path(sys.executable).with_name("maturin"), "build", "--release", "--locked", "--out", folder]
-    done = subprocess.run(
-        [*command, "--interpreter", sys.executable],
-        cwd=_ROOT,
-        capture_output=True,
-        text=True,
-    )
+    maturin = str(Path(sys.executable).with_name("maturin"))
+    command = [
+        maturin,
+        "build",
+        "--release",
+        "--locked",
+        "--interpreter",
+        sys.executable,
+        "--out",
+        str(folder),
+    ]
+    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (built,) = folder.glob("*.whl")
     return built
@@ -93,7 +98,7 @@ def test_installed_wheel_imports_in_a_clean_environment(wheel: Path, tmp_path: P
     """From site-packages, with no checkout in sight."""
     venv.create(tmp_path / "clean", with_pip=True)
     python = tmp_path / "clean/bin/python"
-    install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel]
+    install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
     subprocess.run(install, cwd=tmp_path, check=True)
     code = "import fastmatch._native as native, proxy; print(native.__file__); print(proxy.__file__)"
     done = subprocess.run(

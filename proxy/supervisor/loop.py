@@ -46,7 +46,7 @@ class Supervisor:
         self._hooks = hooks
         self._selector = selectors.DefaultSelector()
         self._output = Output(self._selector)
-        self._is_pretty = sys.stdout.isatty()
+        self._is_pretty = sys.stderr.isatty()
         self._pipes: dict[int, ChildOutput] = {}
         self._stop_phases = [
             ([child for child in self._children if child.spec.is_worker], times.drain_seconds),

@@ -35,7 +35,7 @@ class SupervisorOptions:
     runtime_directory: Path
     listen: tuple[Address, ...]
     worker_count: int
-    engine: Literal["edge", "aiohttp"] = "edge"
+    engine: Literal["native", "aiohttp"] = "native"
     config_path: Path | None = None
     control_listen: tuple[Address, ...] = ()
     gateway_listen: Address | None = None

@@ -1,4 +1,7 @@
-"""Lines of the children's standard output -> our own: whole lines, never waiting for a slow reader."""
+"""Lines of the children's standard output -> our log: whole lines, never waiting for a slow reader.
+
+The log is standard error, as the children's own is; standard output is left to what a person asked for.
+"""
 
 import os
 import select
@@ -7,7 +10,7 @@ from collections.abc import Callable
 from typing import IO
 
 _READ_BYTES = 65536
-# What is held for a stdout that takes nothing; beyond it the children's pipes are left to fill.
+# What is held for a log that takes nothing; beyond it the children's pipes are left to fill.
 _PENDING_BYTES = 262144
 # A pipe that polls writable takes this much without blocking (PIPE_BUF).
 _WRITE_BYTES = 4096
@@ -16,9 +19,9 @@ READY_PREFIX = b"ready "
 
 
 class Output:
-    """Our standard output. A regular file is written at once, a pipe or terminal when it polls writable."""
+    """Our log. A regular file is written at once, a pipe or terminal when it polls writable."""
 
-    def __init__(self, selector: selectors.BaseSelector, descriptor: int = 1) -> None:
+    def __init__(self, selector: selectors.BaseSelector, descriptor: int = 2) -> None:
         self._selector = selector
         self._descriptor = descriptor
         self._pending = bytearray()
@@ -66,7 +69,7 @@ class Output:
         except BlockingIOError:
             return
         except OSError:
-            # The reader has gone (`| head`). Serving goes on without a log.
+            # The reader has gone (`2>&1 | head`). Serving goes on without a log.
             self._is_broken = True
             written = len(self._pending)
         del self._pending[:written]

@@ -71,7 +71,7 @@ def describe(
         host, port = options.gateway_listen
         command = (*options.programs.gateway, "--host", host, "--port", str(port))
         children.append(ChildSpec("gateway", command, environment=environment))
-    program = options.programs.edge if options.engine == "edge" else options.programs.lane
+    program = options.programs.edge if options.engine == "native" else options.programs.lane
     for slot, sockets in enumerate(listeners):
         descriptors = tuple(listener.fileno() for listener in sockets)
         listen = ("--slot", str(slot), "--listen-fd", ",".join(map(str, descriptors)))

@@ -38,7 +38,11 @@ async def read_head(reader: asyncio.StreamReader) -> Head:
     async with asyncio.timeout(BOUND_SECONDS):
         raw = await reader.readuntil(b"\r\n\r\n")
     lines = raw[:-4].decode("latin-1").split("\r\n")
-    return Head(lines[0], [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines[1:])], raw)
+    return Head(
+        lines[0],
+        [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines[1:])],
+        raw,
+    )
 
 
 async def read_chunked(reader: asyncio.StreamReader) -> bytes:
@@ -134,7 +138,9 @@ async def upstream_running(script: Script) -> AsyncIterator[Upstream]:
 
 @asynccontextmanager
 async def lane_running(
-    config: EdgeConfig, middlewares: tuple[Middleware, ...] = (), may_enter: Callable[[str], bool] | None = None
+    config: EdgeConfig,
+    middlewares: tuple[Middleware, ...] = (),
+    may_enter: Callable[[str], bool] | None = None,
 ) -> AsyncIterator[int]:
     """The lane on an ephemeral port."""
     runner = LaneRunner(build_application(config, middlewares), config, may_enter=may_enter)

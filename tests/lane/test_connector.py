@@ -68,7 +68,9 @@ async def test_any_byte_on_an_idle_connection_ends_it(stray: bytes):
         assert len(running.connections) == 2
 
 
-@pytest.mark.parametrize("behind", [STRAY, STRAY[:1], STRAY[:30]], ids=["whole answer", "first byte", "half a head"])
+@pytest.mark.parametrize(
+    "behind", [STRAY, STRAY[:1], STRAY[:30]], ids=["whole answer", "first byte", "half a head"]
+)
 async def test_bytes_behind_a_complete_answer_keep_its_connection_out_of_use(behind: bytes):
     """They come in the same segment, so the parser has swallowed them before the connection is idle."""
     upstream = PushingUpstream(b"", behind)

@@ -4,6 +4,7 @@ import json
 import os
 import select
 import signal
+import socket
 
 import pytest
 
@@ -27,7 +28,7 @@ def test_death_of_one_worker_leaves_the_connections_of_the_other(launch: Launch)
     """Only the dead worker's own connections may end."""
     running = launch(workers=2)
     running.wait_ready()
-    by_slot = {}
+    by_slot: dict[int, tuple[socket.socket, int]] = {}
     while len(by_slot) < 2:
         connection = running.connect()
         slot, process_id = running.ask(connection)

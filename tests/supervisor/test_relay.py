@@ -28,7 +28,7 @@ def selector():
 
 @pytest.fixture
 def target():
-    """(read end, write end) of the pipe that plays our standard output."""
+    """(read end, write end) of the pipe that plays our log."""
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     yield reader, writer
@@ -100,7 +100,7 @@ def test_reader_that_takes_nothing_pauses_children_and_loses_no_line(selector, t
 
 
 def test_reader_that_has_gone_is_forgotten(selector, source):
-    """`sentra-proxy run | head` goes on serving."""
+    """`sentra-proxy run 2>&1 | head` goes on serving."""
     reader, writer = os.pipe()
     os.close(reader)
     output = Output(selector, writer)

@@ -52,10 +52,11 @@ def from_upstream(error: BaseException, *, is_reused: bool) -> LaneError:
     """
     if isinstance(error, LaneError):
         return error
+    name = type(error).__name__
     if isinstance(error, (ServerTimeoutError, TimeoutError)):
-        return UpstreamTimeoutError(str(error) or type(error).__name__)
+        return UpstreamTimeoutError(name)
     if isinstance(error, (ConnectionError, ClientError)) and is_reused:
-        return UpstreamStaleError(repr(error))
+        return UpstreamStaleError(name)
     if isinstance(error, (OSError, ClientError)):
-        return UpstreamError(repr(error))
-    return MalformedAnswerError(repr(error))
+        return UpstreamError(name)
+    return MalformedAnswerError(name)

@@ -46,9 +46,9 @@ class Forwarder:
             # on.
             raise
         except errors.LaneError as error:
-            return replies.problem(
-                error.status, replies.request_id_of(request), close=not request.content.is_eof()
-            )
+            # Nothing pipelined behind a bad request is looked at (RFC 9112 section 11.2).
+            close = isinstance(error, errors.RequestError) or not request.content.is_eof()
+            return replies.problem(error.status, replies.request_id_of(request), close=close)
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         fields = request._message.raw_headers

@@ -70,11 +70,11 @@ class PassedResponse(web.StreamResponse):
             self._payload_writer.send_headers()
 
 
-def reset(transport: asyncio.BaseTransport | None) -> None:
+def reset(transport: asyncio.Transport | None) -> None:
     """Abort so that the client sees an error even in a close-delimited body: uvloop's abort alone sends a
     FIN.
     """
-    if not isinstance(transport, asyncio.Transport) or transport.is_closing():
+    if transport is None or transport.is_closing():
         return
     peer = transport.get_extra_info("socket")
     if peer is not None and peer.family in (socket.AF_INET, socket.AF_INET6):

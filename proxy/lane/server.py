@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import http_parser, web
 from aiohttp.http_exceptions import LineTooLong
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 
 from proxy.edge.config import EdgeConfig
 from proxy.lane import errors, replies
@@ -44,10 +44,10 @@ class LaneProtocol(RequestHandler):
         is_full = manager is not None and len(manager.connections) >= self._config.connection_count
         super().connection_made(transport)
         if is_unwanted:
-            reset(transport)
+            reset(self.transport)
             self.force_close()
-        elif is_full and isinstance(transport, asyncio.Transport):
-            transport.write(_whole_answer(503, b"Retry-After: 1\r\n"))
+        elif is_full and self.transport is not None:
+            self.transport.write(_whole_answer(503, b"Retry-After: 1\r\n"))
             self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -56,6 +56,8 @@ class LaneProtocol(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+            self._fail_running_body()
         # aiohttp waits for a head as long as for a next request. Idle after bytes have come means half a
         # head.
         is_waiting = self._waiter is not None and not self._waiter.done()
@@ -64,6 +66,12 @@ class LaneProtocol(RequestHandler):
                 self._stop_head_deadline()
         elif self._head_handle is None and not self._force_close and not self._close:
             self._head_handle = self._loop.call_later(self._config.head_seconds, self._refuse_slow_head)
+
+    def _fail_running_body(self) -> None:
+        """Bad framing in the middle of a body: aiohttp queues a 400, the body's reader waits on."""
+        request = self._current_request
+        if request is not None and not request.content.is_eof():
+            request.content.set_exception(RequestPayloadError("bad body framing"))
 
     def _stop_head_deadline(self) -> None:
         if self._head_handle is not None:

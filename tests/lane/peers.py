@@ -112,7 +112,7 @@ async def upstream_running(script: Script) -> AsyncIterator[Upstream]:
             await script(connection)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # reported when the test ends
             upstream.errors.append(error)
         finally:
             connection.writer.close()

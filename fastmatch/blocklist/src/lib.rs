@@ -1,11 +1,34 @@
 //! Entries to an index of networks and domains, and the verdict for one subject.
+//!
+//! `Builder` collects, `Blocklist` is frozen: shared behind an `Arc`, read without locks. Nothing here does I/O besides
+//! mapping and publishing list files, and nothing panics on input.
 #![deny(unsafe_code)]
 
+pub mod address;
+mod builder;
+mod chains;
+mod decision;
+mod domains;
+mod entry;
+mod evidence;
+mod explain;
+mod files;
+mod image;
+mod labels;
 mod list;
 pub mod memory;
 mod name;
+mod pack;
+mod ranges;
+mod target;
 mod verdict;
 
-pub use list::{Blocklist, Clock, HostLookup};
-pub use name::NameError;
+pub use builder::{Builder, TooLarge};
+pub use entry::{Entry, MAX_SCORE_TENTHS, Origin, Statement, StatementError, score_tenths};
+pub use explain::{Covering, Explanation, NoEvidence, Subject};
+pub use image::ImageError;
+pub use list::{Blocklist, Clock, HostLookup, Stamp, Stats};
+pub use name::{Name, NameError};
+pub use pack::{PackError, pack, unpack};
+pub use target::{Rule, Target, TargetError};
 pub use verdict::{Disposition, VerdictRef};

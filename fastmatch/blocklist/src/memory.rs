@@ -83,12 +83,6 @@ impl Region {
     /// Maps a file read-only. With `prefault` every page is present on return.
     pub fn map(path: &Path, prefault: bool) -> io::Result<Self> {
         let file = File::open(path)?;
-        if file.metadata()?.len() == 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the file is empty",
-            ));
-        }
         // SAFETY: the mapping is read-only and the module's head says who may change the file: nobody.
         let mapped = unsafe { MmapOptions::new().map(&file)? };
         if prefault {

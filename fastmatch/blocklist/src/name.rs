@@ -1,6 +1,17 @@
 //! Host names to their canonical form: lower case, punycode, no trailing dot.
+//!
+//! Labels hold letters, digits, `-` and `_` (names in lists have both at either end, so no STD3 rules); 1-63 bytes each,
+//! 253 in all. Names with other characters go through UTS-46 as a browser would (WHATWG URL), which is also where
+//! full-width dots become dots. Labels that begin with `xn--` are opaque when looked up and checked when listed.
 
 use std::fmt;
+
+use idna::AsciiDenyList;
+
+pub const MAX_NAME_BYTES: usize = 253;
+const MAX_LABEL_BYTES: usize = 63;
+/// More Unicode than could ever shrink to a name; keeps UTS-46 from chewing on megabytes.
+const MAX_UNICODE_BYTES: usize = 2048;
 
 /// Why a text is not a host name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,3 +49,211 @@ impl fmt::Display for NameError {
 }
 
 impl std::error::Error for NameError {}
+
+/// A canonical name, on the stack: a lookup must not allocate.
+#[derive(Clone)]
+pub struct Name {
+    bytes: [u8; 256],
+    length: usize,
+}
+
+impl Name {
+    /// For lookups.
+    #[inline]
+    pub fn parse(text: &[u8]) -> Result<Self, NameError> {
+        match Self::fold(text) {
+            Err(NameError::Byte(0x80..)) => Self::from_unicode(text),
+            folded => folded,
+        }
+    }
+
+    /// For entries: punycode labels must also be valid.
+    pub fn parse_checked(text: &[u8]) -> Result<Self, NameError> {
+        let name = Self::parse(text)?;
+        if name.labels().any(|label| label.starts_with(b"xn--")) {
+            idna::domain_to_ascii_cow(name.as_bytes(), AsciiDenyList::EMPTY)
+                .map_err(|_| NameError::Unicode)?;
+        }
+        Ok(name)
+    }
+
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(self.as_bytes()).expect("invariant: only ASCII is folded")
+    }
+
+    fn labels(&self) -> impl Iterator<Item = &[u8]> {
+        self.as_bytes().split(|byte| *byte == b'.')
+    }
+
+    #[inline]
+    fn fold(text: &[u8]) -> Result<Self, NameError> {
+        let text = match text {
+            [] => return Err(NameError::Empty),
+            [b'.'] => return Err(NameError::Root),
+            [name @ .., b'.'] | name => name,
+        };
+        let mut bytes = [0; 256];
+        let mut label_start = 0;
+        let mut last_is_number = true;
+        for (position, &byte) in text.iter().enumerate() {
+            if position >= MAX_NAME_BYTES {
+                // The rest may still be Unicode, which UTS-46 can shorten.
+                let unicode = text[position..].iter().find(|byte| !byte.is_ascii());
+                return Err(unicode.map_or(NameError::NameTooLong, |byte| NameError::Byte(*byte)));
+            }
+            if byte == b'.' {
+                check_label(position - label_start)?;
+                bytes[position] = b'.';
+                label_start = position + 1;
+                last_is_number = true;
+                continue;
+            }
+            let folded = FOLDED[usize::from(byte)];
+            if folded == 0 {
+                return Err(NameError::Byte(byte));
+            }
+            last_is_number &= folded.is_ascii_digit();
+            bytes[position] = folded;
+        }
+        check_label(text.len() - label_start)?;
+        if last_is_number || is_hex_number(&bytes[label_start..text.len()]) {
+            return Err(NameError::NumericLastLabel);
+        }
+        Ok(Self {
+            bytes,
+            length: text.len(),
+        })
+    }
+
+    #[cold]
+    fn from_unicode(text: &[u8]) -> Result<Self, NameError> {
+        if text.len() > MAX_UNICODE_BYTES {
+            return Err(NameError::NameTooLong);
+        }
+        std::str::from_utf8(text).map_err(|_| NameError::Unicode)?;
+        let ascii = idna::domain_to_ascii_cow(text, AsciiDenyList::EMPTY)
+            .map_err(|_| NameError::Unicode)?;
+        Self::fold(ascii.as_bytes())
+    }
+}
+
+#[inline]
+fn check_label(length: usize) -> Result<(), NameError> {
+    match length {
+        0 => Err(NameError::EmptyLabel),
+        1..=MAX_LABEL_BYTES => Ok(()),
+        _ => Err(NameError::LabelTooLong),
+    }
+}
+
+fn is_hex_number(label: &[u8]) -> bool {
+    label
+        .strip_prefix(b"0x")
+        .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+}
+
+/// Lower case of every byte a label may hold, 0 for the others.
+static FOLDED: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
+            table[byte as usize] = byte.to_ascii_lowercase();
+        }
+        if byte == u8::MAX {
+            break table;
+        }
+        byte += 1;
+    }
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn canonical(text: &str) -> Result<String, NameError> {
+        Name::parse_checked(text.as_bytes()).map(|name| name.as_str().to_owned())
+    }
+
+    #[test]
+    fn spellings_of_one_name_become_one() {
+        for (text, expected) in [
+            ("Example.COM", "example.com"),
+            ("example.com.", "example.com"),
+            ("M\u{fc}nchen.de", "xn--mnchen-3ya.de"),
+            ("xn--mnchen-3ya.de", "xn--mnchen-3ya.de"),
+            ("\u{ff45}xample\u{3002}com", "example.com"),
+            ("stra\u{df}e.de", "xn--strae-oqa.de"),
+            ("_dmarc.a--b-.-c.co", "_dmarc.a--b-.-c.co"),
+            ("com", "com"),
+        ] {
+            assert_eq!(canonical(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused_with_its_reason() {
+        for (text, reason) in [
+            ("", NameError::Empty),
+            (".", NameError::Root),
+            ("a..b", NameError::EmptyLabel),
+            ("a.b..", NameError::EmptyLabel),
+            (".a.b", NameError::EmptyLabel),
+            ("..", NameError::EmptyLabel),
+            ("a b.c", NameError::Byte(b' ')),
+            ("*.b.c", NameError::Byte(b'*')),
+            ("a.b:80", NameError::Byte(b':')),
+            ("1.2.3.4", NameError::NumericLastLabel),
+            ("a.2130706433", NameError::NumericLastLabel),
+            ("a.0x7F", NameError::NumericLastLabel),
+            ("xn--a.de", NameError::Unicode),
+            ("\u{ad}.de", NameError::EmptyLabel),
+        ] {
+            assert_eq!(canonical(text), Err(reason), "{text}");
+        }
+        assert_eq!(Name::parse(b"\xff.de").err(), Some(NameError::Unicode));
+        assert!(Name::parse(b"xn--a.de").is_ok(), "opaque when looked up");
+    }
+
+    #[test]
+    fn lengths_are_held_to_the_byte() {
+        let label = "a".repeat(63);
+        assert!(canonical(&label).is_ok());
+        assert_eq!(
+            canonical(&format!("{label}a")),
+            Err(NameError::LabelTooLong)
+        );
+        let longest = format!("{label}.{label}.{label}.{}", "b".repeat(61));
+        assert_eq!(canonical(&longest).as_deref(), Ok(longest.as_str()));
+        assert!(canonical(&format!("{longest}.")).is_ok());
+        assert_eq!(
+            canonical(&format!("{longest}b")),
+            Err(NameError::NameTooLong)
+        );
+        assert_eq!(
+            canonical(&"\u{fc}.".repeat(2000)),
+            Err(NameError::NameTooLong)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_judged_without_panic_and_canonical_is_a_fixed_point(text: Vec<u8>) {
+            if let Ok(name) = Name::parse_checked(&text) {
+                let again = Name::parse_checked(name.as_bytes()).expect("canonical");
+                prop_assert_eq!(name.as_bytes(), again.as_bytes());
+            }
+        }
+
+        #[test]
+        fn any_text_is_judged_without_panic(text in "\\PC{0,80}") {
+            let _ = Name::parse_checked(text.as_bytes());
+        }
+    }
+}

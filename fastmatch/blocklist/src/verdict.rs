@@ -1,41 +1,77 @@
 //! What the lists say about one subject.
 
+use crate::decision::Decision;
+
 /// What an entry or a verdict asks for. A verdict is never `KnownGood`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Disposition {
     Block = 0,
+    /// An operator's, wins always.
     Allow = 1,
+    /// Vetoes feeds' blocks on what it covers.
     KnownGood = 2,
+}
+
+impl Disposition {
+    pub fn from_code(code: u8) -> Option<Self> {
+        [Self::Block, Self::Allow, Self::KnownGood]
+            .get(usize::from(code))
+            .copied()
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::Allow => "allow",
+            Self::KnownGood => "known_good",
+        }
+    }
 }
 
 /// One verdict of a list; valid as long as the list.
 #[derive(Clone, Copy)]
 pub struct VerdictRef<'a> {
-    id: u32,
-    lists: std::marker::PhantomData<&'a ()>,
+    decision: &'a Decision,
+    /// Its place in `decision`.
+    number: u32,
+    /// Verdicts of the base before it when it is the overlay's.
+    offset: u32,
 }
 
 impl<'a> VerdictRef<'a> {
-    /// Stable within one `Blocklist`: see `Blocklist::verdict`.
-    pub fn id(&self) -> u32 {
-        self.id
+    #[inline]
+    pub(crate) fn new(decision: &'a Decision, number: u32, offset: u32) -> Self {
+        Self {
+            decision,
+            number,
+            offset,
+        }
     }
 
+    /// Stable within one `Blocklist`: see `Blocklist::verdict`.
+    #[inline]
+    pub fn id(&self) -> u32 {
+        self.offset.wrapping_add(self.number)
+    }
+
+    #[inline]
     pub fn disposition(&self) -> Disposition {
-        Disposition::Block
+        self.decision.disposition(self.number)
     }
 
     /// 0-100; 0 for an allow.
+    #[inline]
     pub fn score_tenths(&self) -> u8 {
-        0
+        self.decision.score_tenths(self.number)
     }
 
-    pub fn categories(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        std::iter::empty()
+    pub fn categories(&self) -> impl ExactSizeIterator<Item = &'a str> + use<'a> {
+        self.decision.categories(self.number)
     }
 
-    pub fn sources(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        std::iter::empty()
+    /// Sources of the entry that decided.
+    pub fn sources(&self) -> impl ExactSizeIterator<Item = &'a str> + use<'a> {
+        self.decision.sources(self.number)
     }
 }

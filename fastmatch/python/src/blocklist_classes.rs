@@ -1,5 +1,24 @@
+//! Entries, lists and verdicts as Python sees them.
+
+mod builder;
+mod entry;
+mod inputs;
+mod list;
+mod verdict;
+
 use pyo3::prelude::*;
 
-pub(crate) fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+#[allow(unused_imports, reason = "the gate's classes are on their way")]
+pub(crate) use list::PyBlocklist;
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<entry::PyEntry>()?;
+    module.add_class::<verdict::PyVerdict>()?;
+    module.add_class::<verdict::PyCovering>()?;
+    module.add_class::<verdict::PyExplanation>()?;
+    module.add_class::<builder::PyBuilder>()?;
+    module.add_class::<list::PyBlocklist>()?;
+    module.add_function(wrap_pyfunction!(entry::pack_entries, module)?)?;
+    module.add_function(wrap_pyfunction!(entry::unpack_entries, module)?)?;
+    module.add_function(wrap_pyfunction!(entry::canonical_target, module)?)
 }

@@ -1,0 +1,244 @@
+//! The evidence file: every entry as it was listed, for `explain`.
+//!
+//! Networks are sorted by (start, length): one binary search per prefix length finds what covers an address. Domain entries
+//! are grouped by the node they have in the decision file of the same compilation. Cost per entry: 9 bytes (IPv4), 21 (IPv6),
+//! 5 (domain), and 24 per distinct fact.
+
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::address::{Address, Network, mask4, mask6};
+use crate::builder::{Builder, Fact};
+use crate::decision::{Compiled, Decision};
+use crate::entry::{Entry, Origin, Statement};
+use crate::image::{Image, ImageError, Section, SectionId, render};
+use crate::labels::{Labels, StringTables, Strings};
+use crate::memory::{Plain, Region, Table};
+use crate::target::{Rule, Target};
+use crate::verdict::Disposition;
+
+const MAGIC: [u8; 8] = *b"SNTREVDC";
+const NETWORKS4: u32 = 1;
+const NETWORKS6: u32 = 4;
+const DOMAIN_ENDS: SectionId = SectionId(7);
+const DOMAIN_RULES: SectionId = SectionId(8);
+const DOMAIN_FACTS: SectionId = SectionId(9);
+const FACTS: SectionId = SectionId(16);
+const REASON_ENDS: SectionId = SectionId(17);
+const REASON_TEXT: SectionId = SectionId(18);
+
+impl Compiled {
+    pub fn render_evidence(&self, builder: &Builder) -> Region {
+        let starts4: Vec<u32> = self.sorted4.iter().map(|entry| entry.start).collect();
+        let lengths4: Vec<u8> = self.sorted4.iter().map(|entry| entry.length).collect();
+        let facts4: Vec<u32> = self.sorted4.iter().map(|entry| entry.fact).collect();
+        let starts6: Vec<u128> = self.sorted6.iter().map(|entry| entry.start).collect();
+        let lengths6: Vec<u8> = self.sorted6.iter().map(|entry| entry.length).collect();
+        let facts6: Vec<u32> = self.sorted6.iter().map(|entry| entry.fact).collect();
+        let facts: Vec<[u32; 6]> = builder.facts.facts().iter().map(encode_fact).collect();
+        let reasons = StringTables::new(builder.facts.reasons());
+        let mut sections = vec![
+            Section::new(SectionId(NETWORKS4), &starts4),
+            Section::new(SectionId(NETWORKS4 + 1), &lengths4),
+            Section::new(SectionId(NETWORKS4 + 2), &facts4),
+            Section::new(SectionId(NETWORKS6), &starts6),
+            Section::new(SectionId(NETWORKS6 + 1), &lengths6),
+            Section::new(SectionId(NETWORKS6 + 2), &facts6),
+            Section::new(DOMAIN_ENDS, &self.domains.ends),
+            Section::new(DOMAIN_RULES, &self.domains.rules),
+            Section::new(DOMAIN_FACTS, &self.domains.facts),
+            Section::new(FACTS, &facts),
+            Section::new(REASON_ENDS, &reasons.ends),
+            Section::new(REASON_TEXT, &reasons.text),
+        ];
+        sections.extend(self.labels.sections());
+        render(MAGIC, &self.header, &sections)
+    }
+}
+
+fn encode_fact(fact: &Fact) -> [u32; 6] {
+    let head =
+        u32::from(fact.score_tenths) | (fact.disposition as u32) << 8 | (fact.origin as u32) << 16;
+    [
+        head,
+        fact.attributes,
+        fact.reason,
+        fact.first_seen,
+        fact.last_seen,
+        fact.expires,
+    ]
+}
+
+struct Networks<T> {
+    starts: Table<T>,
+    lengths: Table<u8>,
+    facts: Table<u32>,
+}
+
+impl<T: Plain + Ord> Networks<T> {
+    fn open(image: &Image, first: u32) -> Result<Self, ImageError> {
+        let networks = Self {
+            starts: image.table(SectionId(first))?,
+            lengths: image.table(SectionId(first + 1))?,
+            facts: image.table(SectionId(first + 2))?,
+        };
+        let count = networks.starts.len();
+        if networks.lengths.len() != count || networks.facts.len() != count {
+            return Err(ImageError::Mismatch("network tables"));
+        }
+        Ok(networks)
+    }
+
+    /// Facts of exactly this network.
+    fn facts(&self, start: T, length: u8) -> &[u32] {
+        let from = self.starts.partition_point(|other| *other < start);
+        let count = self.starts[from..].partition_point(|other| *other == start);
+        let lengths = &self.lengths[from..from + count];
+        let first = lengths.partition_point(|other| *other < length);
+        let end = lengths.partition_point(|other| *other <= length);
+        // A damaged file may be unsorted, so that the borders cross.
+        self.facts.get(from + first..from + end).unwrap_or_default()
+    }
+}
+
+pub(crate) struct Evidence {
+    image: Image,
+    networks4: Networks<u32>,
+    networks6: Networks<u128>,
+    domain_ends: Table<u32>,
+    domain_rules: Table<u8>,
+    domain_facts: Table<u32>,
+    facts: Table<[u32; 6]>,
+    reasons: Strings,
+    labels: Labels,
+}
+
+impl Evidence {
+    /// Refused when it is not of the same compilation as the decision file.
+    pub fn map(path: &Path, decision: &Decision, prefault: bool) -> Result<Self, ImageError> {
+        Self::from_image(Image::map(path, MAGIC, prefault)?, decision)
+    }
+
+    pub fn open(region: Region, decision: &Decision) -> Result<Self, ImageError> {
+        Self::from_image(Image::open(region, MAGIC)?, decision)
+    }
+
+    fn from_image(image: Image, decision: &Decision) -> Result<Self, ImageError> {
+        if image.header != *decision.header() {
+            return Err(ImageError::Mismatch("decision and evidence file"));
+        }
+        let evidence = Self {
+            networks4: Networks::open(&image, NETWORKS4)?,
+            networks6: Networks::open(&image, NETWORKS6)?,
+            domain_ends: image.table(DOMAIN_ENDS)?,
+            domain_rules: image.table(DOMAIN_RULES)?,
+            domain_facts: image.table(DOMAIN_FACTS)?,
+            facts: image.table(FACTS)?,
+            reasons: Strings::open(&image, REASON_ENDS, REASON_TEXT)?,
+            labels: Labels::open(&image)?,
+            image,
+        };
+        let is_whole = evidence.domain_ends.len() == decision.domains.node_count()
+            && evidence.domain_rules.len() == evidence.domain_facts.len();
+        if is_whole {
+            Ok(evidence)
+        } else {
+            Err(ImageError::Mismatch("domain tables"))
+        }
+    }
+
+    pub fn byte_count(&self) -> usize {
+        self.image.bytes().len()
+    }
+
+    pub fn covering_address(&self, address: Address) -> Vec<Entry> {
+        let mut covering = Vec::new();
+        let longest = if matches!(address, Address::V4(_)) {
+            32
+        } else {
+            128
+        };
+        for length in 0..=longest {
+            let (network, facts) = match address {
+                Address::V4(bits) => {
+                    let start = bits & mask4(length).unwrap_or(0);
+                    (
+                        Network::V4 { start, length },
+                        self.networks4.facts(start, length),
+                    )
+                }
+                Address::V6(bits) => {
+                    let start = bits & mask6(length).unwrap_or(0);
+                    (
+                        Network::V6 { start, length },
+                        self.networks6.facts(start, length),
+                    )
+                }
+            };
+            covering.extend(facts.iter().filter_map(|fact| {
+                Some(Entry {
+                    target: Target::Network(network),
+                    statement: self.statement(*fact)?,
+                })
+            }));
+        }
+        covering
+    }
+
+    /// `decision` is the one this was opened with: it knows the nodes.
+    pub fn covering_name(&self, name: &[u8], decision: &Decision) -> Vec<Entry> {
+        let mut covering = Vec::new();
+        for (node, text, is_itself) in decision.domains.covering_nodes(name) {
+            let Ok(text) = std::str::from_utf8(text) else {
+                continue;
+            };
+            for (rule, fact) in self.entries_of_node(node) {
+                let applies = match rule {
+                    Rule::Suffix => true,
+                    Rule::Below => !is_itself,
+                    Rule::Exact => is_itself,
+                };
+                if let Some(statement) = self.statement(fact).filter(|_| applies) {
+                    let target = Target::Domain {
+                        name: text.into(),
+                        rule,
+                    };
+                    covering.push(Entry { target, statement });
+                }
+            }
+        }
+        covering
+    }
+
+    fn entries_of_node(&self, node: usize) -> impl Iterator<Item = (Rule, u32)> {
+        let end = |index: usize| self.domain_ends.get(index).map_or(0, |end| *end as usize);
+        let range = if node == 0 {
+            0..end(0)
+        } else {
+            end(node - 1)..end(node)
+        };
+        let rules = self.domain_rules.get(range.clone()).unwrap_or_default();
+        let facts = self.domain_facts.get(range).unwrap_or_default();
+        let known = |(code, fact): (&u8, &u32)| Some((Rule::from_code(*code)?, *fact));
+        rules.iter().zip(facts).filter_map(known)
+    }
+
+    /// None when the tables are damaged.
+    fn statement(&self, fact: u32) -> Option<Arc<Statement>> {
+        let [head, attributes, reason, first_seen, last_seen, expires] =
+            *self.facts.get(fact as usize)?;
+        let [score_tenths, disposition, origin, _] = head.to_le_bytes();
+        Some(Arc::new(Statement {
+            disposition: Disposition::from_code(disposition)?,
+            origin: Origin::from_code(origin)?,
+            score_tenths,
+            sources: self.labels.sources(attributes).map(Into::into).collect(),
+            categories: self.labels.categories(attributes).map(Into::into).collect(),
+            reason: self.reasons.get(reason).into(),
+            first_seen: NonZeroU32::new(first_seen),
+            last_seen: NonZeroU32::new(last_seen),
+            expires: NonZeroU32::new(expires),
+        }))
+    }
+}

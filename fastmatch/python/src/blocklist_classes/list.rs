@@ -1,0 +1,258 @@
+//! `Blocklist`: the lookups, each returning an object that is built once.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use blocklist::address::Address;
+use blocklist::{Blocklist, Builder, Disposition, HostLookup, ImageError, Subject, VerdictRef};
+use pyo3::exceptions::{PyKeyError, PyLookupError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple};
+
+use super::builder::{build, stamp};
+use super::entry::entries_of;
+use super::inputs::{Query, os_error, query, unsigned, value_error};
+use super::verdict::{PyCovering, PyExplanation, PyVerdict};
+
+type VerdictCells = Box<[PyOnceLock<Py<PyVerdict>>]>;
+
+fn cells(count: usize) -> VerdictCells {
+    std::iter::repeat_with(PyOnceLock::new)
+        .take(count)
+        .collect()
+}
+
+#[pyclass(frozen, mapping, module = "fastmatch", name = "Blocklist")]
+pub(crate) struct PyBlocklist {
+    list: Arc<Blocklist>,
+    /// Shared by the lists with another overlay, so that a verdict of the base stays one object.
+    base_verdicts: Arc<VerdictCells>,
+    overlay_verdicts: VerdictCells,
+}
+
+impl PyBlocklist {
+    pub fn new(list: Blocklist) -> Self {
+        let (base, _) = list.verdict_counts();
+        Self {
+            list: Arc::new(list),
+            base_verdicts: Arc::new(cells(base)),
+            overlay_verdicts: cells(0),
+        }
+    }
+
+    /// What the gate of a worker holds.
+    #[allow(dead_code, reason = "the gate's classes are on their way")]
+    pub fn shared(&self) -> &Arc<Blocklist> {
+        &self.list
+    }
+
+    #[inline]
+    fn judge(&self, address: Address) -> Option<VerdictRef<'_>> {
+        match address {
+            Address::V4(bits) => self.list.lookup4(bits),
+            Address::V6(bits) => self.list.lookup6(bits),
+        }
+    }
+
+    fn judge_target(&self, target: &Bound<'_, PyAny>) -> PyResult<Option<VerdictRef<'_>>> {
+        match query(target)? {
+            Query::Address(address) => Ok(self.judge(address)),
+            Query::Text(text) => named(text, self.list.lookup_domain_bytes(text.as_bytes())),
+        }
+    }
+
+    #[inline]
+    fn object(&self, py: Python<'_>, verdict: VerdictRef<'_>) -> PyResult<Py<PyVerdict>> {
+        let id = verdict.id() as usize;
+        let base = self.base_verdicts.len();
+        let cell = if id < base {
+            self.base_verdicts.get(id)
+        } else {
+            self.overlay_verdicts.get(id - base)
+        };
+        // Only a damaged file names a verdict that the list does not have.
+        let Some(cell) = cell else {
+            return Py::new(py, PyVerdict::new(py, verdict)?);
+        };
+        match cell.get(py) {
+            Some(object) => Ok(object.clone_ref(py)),
+            None => cell
+                .get_or_try_init(py, || Py::new(py, PyVerdict::new(py, verdict)?))
+                .map(|object| object.clone_ref(py)),
+        }
+    }
+}
+
+fn named<'a>(name: &str, judged: HostLookup<'a>) -> PyResult<Option<VerdictRef<'a>>> {
+    judged.map_err(|error| value_error(name, error))
+}
+
+fn image_error(error: ImageError, path: &str) -> PyErr {
+    match error {
+        ImageError::Io(error) => os_error(&error, path),
+        error => PyValueError::new_err(format!("{path}: {error}")),
+    }
+}
+
+#[pymethods]
+impl PyBlocklist {
+    #[staticmethod]
+    #[pyo3(signature = (entries, *, epoch=None, sequence=None, now=None))]
+    fn from_entries(
+        py: Python<'_>,
+        entries: &Bound<'_, PyAny>,
+        epoch: Option<&Bound<'_, PyAny>>,
+        sequence: Option<&Bound<'_, PyAny>>,
+        now: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let mut builder = Builder::new();
+        for entry in entries_of(entries)? {
+            builder
+                .add(&entry)
+                .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        }
+        Ok(Self::new(build(py, &builder, stamp(epoch, sequence, now)?)))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (decision_path, evidence_path=None, *, prefault=true))]
+    fn open(
+        py: Python<'_>,
+        decision_path: &str,
+        evidence_path: Option<&str>,
+        prefault: bool,
+    ) -> PyResult<Self> {
+        let evidence = evidence_path.map(Path::new);
+        py.detach(|| Blocklist::open(Path::new(decision_path), evidence, prefault))
+            .map(Self::new)
+            .map_err(|error| image_error(error, decision_path))
+    }
+
+    fn __contains__(&self, target: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let is_block = |verdict: VerdictRef<'_>| {
+            verdict.disposition() == Disposition::Block && verdict.score_tenths() > 0
+        };
+        Ok(self.judge_target(target)?.is_some_and(is_block))
+    }
+
+    fn __getitem__(&self, target: &Bound<'_, PyAny>) -> PyResult<Py<PyVerdict>> {
+        match self.judge_target(target)? {
+            Some(verdict) => self.object(target.py(), verdict),
+            None => Err(PyKeyError::new_err(target.clone().unbind())),
+        }
+    }
+
+    fn __len__(&self) -> usize {
+        usize::try_from(self.list.len()).unwrap_or(usize::MAX >> 1)
+    }
+
+    #[pyo3(signature = (address, /))]
+    fn lookup(&self, address: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyVerdict>>> {
+        match query(address)? {
+            Query::Address(bits) => match self.judge(bits) {
+                Some(verdict) => self.object(address.py(), verdict).map(Some),
+                None => Ok(None),
+            },
+            Query::Text(text) => Err(value_error(text, "not an IPv4 or IPv6 address")),
+        }
+    }
+
+    #[pyo3(signature = (name, /))]
+    fn lookup_domain(&self, py: Python<'_>, name: &str) -> PyResult<Option<Py<PyVerdict>>> {
+        match named(name, self.list.lookup_domain_bytes(name.as_bytes()))? {
+            Some(verdict) => self.object(py, verdict).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    #[pyo3(signature = (target, /))]
+    fn explain(&self, py: Python<'_>, target: &str) -> PyResult<PyExplanation> {
+        let subject =
+            Subject::parse(target.as_bytes()).map_err(|error| value_error(target, error))?;
+        let explanation = py
+            .detach(|| self.list.explain(&subject))
+            .map_err(|error| PyLookupError::new_err(error.to_string()))?;
+        let covering = explanation
+            .covering
+            .into_iter()
+            .map(|covering| PyCovering::new(py, covering));
+        let covering = covering.collect::<PyResult<Vec<_>>>()?;
+        let verdict = explanation.verdict.and_then(|id| self.list.verdict(id));
+        Ok(PyExplanation {
+            subject: explanation.subject,
+            verdict: verdict
+                .map(|verdict| self.object(py, verdict))
+                .transpose()?,
+            covering: PyTuple::new(py, covering)?.unbind(),
+            version: explanation.version,
+        })
+    }
+
+    #[pyo3(signature = (now, /))]
+    fn advance(&self, now: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.list.clock().advance(unsigned("now", now)?);
+        Ok(())
+    }
+
+    #[pyo3(signature = (packed, /, *, sequence))]
+    fn with_overlay(
+        &self,
+        py: Python<'_>,
+        packed: &[u8],
+        sequence: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        let sequence = unsigned("sequence", sequence)?;
+        let list = py
+            .detach(|| self.list.with_overlay(packed, sequence))
+            .map_err(|error| PyValueError::new_err(format!("packed entries, {error}")))?;
+        let (_, overlay) = list.verdict_counts();
+        Ok(Self {
+            list: Arc::new(list),
+            base_verdicts: Arc::clone(&self.base_verdicts),
+            overlay_verdicts: cells(overlay),
+        })
+    }
+
+    #[getter]
+    fn version(&self) -> (u64, u64) {
+        self.list.version()
+    }
+
+    #[getter]
+    fn verdicts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let (base, overlay) = self.list.verdict_counts();
+        let ids = 0..u32::try_from(base + overlay).unwrap_or(u32::MAX);
+        let verdicts = ids.filter_map(|id| self.list.verdict(id));
+        let objects = verdicts
+            .map(|verdict| self.object(py, verdict))
+            .collect::<PyResult<Vec<_>>>()?;
+        PyTuple::new(py, objects)
+    }
+
+    #[getter]
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = self.list.stats();
+        let counts = PyDict::new(py);
+        counts.set_item("ipv4", stats.ipv4)?;
+        counts.set_item("ipv6", stats.ipv6)?;
+        counts.set_item("domains", stats.domains)?;
+        counts.set_item("overlay", stats.overlay)?;
+        counts.set_item("verdicts", stats.verdicts)?;
+        counts.set_item("bytes", stats.bytes)?;
+        Ok(counts)
+    }
+
+    #[getter]
+    fn created(&self) -> u64 {
+        self.list.created()
+    }
+
+    fn __repr__(&self) -> String {
+        let (epoch, sequence) = self.list.version();
+        format!(
+            "Blocklist({} entries, version=({epoch}, {sequence}))",
+            self.list.len()
+        )
+    }
+}

@@ -21,6 +21,7 @@ mod name;
 mod pack;
 mod ranges;
 mod target;
+mod text;
 mod verdict;
 
 pub use builder::{Builder, TooLarge};
@@ -31,4 +32,5 @@ pub use list::{Blocklist, Clock, HostLookup, Stamp, Stats};
 pub use name::{Name, NameError};
 pub use pack::{PackError, pack, unpack};
 pub use target::{Rule, Target, TargetError};
+pub use text::{Format, ListOptions, LoadReport, Rejected};
 pub use verdict::{Disposition, VerdictRef};

@@ -17,6 +17,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<verdict::PyCovering>()?;
     module.add_class::<verdict::PyExplanation>()?;
     module.add_class::<builder::PyBuilder>()?;
+    module.add_class::<builder::PyLoadReport>()?;
     module.add_class::<list::PyBlocklist>()?;
     module.add_function(wrap_pyfunction!(entry::pack_entries, module)?)?;
     module.add_function(wrap_pyfunction!(entry::unpack_entries, module)?)?;

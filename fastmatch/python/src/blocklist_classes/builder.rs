@@ -2,16 +2,97 @@
 
 use std::path::Path;
 
-use blocklist::{Blocklist, Builder, Stamp};
+use blocklist::{Blocklist, Builder, Format, ListOptions, LoadReport, Origin, Stamp, Statement};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
 
-use super::entry::PyEntry;
-use super::inputs::{os_error, unsigned};
+use super::entry::{PyEntry, disposition_named, rule_named};
+use super::inputs::{labels, os_error, seconds, tenths, unsigned, value_error};
 use super::list::PyBlocklist;
 
 #[pyclass(module = "fastmatch", name = "Builder")]
 pub(crate) struct PyBuilder(Builder);
+
+fn format_named(name: &str) -> PyResult<Format> {
+    match name {
+        "plain" => Ok(Format::Plain),
+        "hosts" => Ok(Format::Hosts),
+        "netset" => Ok(Format::Netset),
+        "csv" => Ok(Format::Csv),
+        other => Err(value_error(other, "format is plain, hosts, netset or csv")),
+    }
+}
+
+fn delimiter_byte(delimiter: &str) -> PyResult<u8> {
+    match delimiter.as_bytes() {
+        [byte] if byte.is_ascii() && !byte.is_ascii_alphanumeric() => Ok(*byte),
+        _ => Err(value_error(delimiter, "the delimiter is one ASCII sign")),
+    }
+}
+
+/// Ascending (column value, tenths).
+fn score_points(points: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<(f64, u8)>> {
+    let Some(points) = points else {
+        return Ok(Vec::new());
+    };
+    let mut read = Vec::new();
+    for point in points.try_iter()? {
+        let (value, score): (f64, f64) = point?.extract()?;
+        if !value.is_finite() {
+            return Err(PyValueError::new_err(format!(
+                "score_map {value}: not a finite number"
+            )));
+        }
+        read.push((value, tenths(score)?));
+    }
+    read.sort_by(|(left, _), (right, _)| left.total_cmp(right));
+    Ok(read)
+}
+
+#[pyclass(frozen, module = "fastmatch", name = "LoadReport")]
+pub(crate) struct PyLoadReport(LoadReport);
+
+#[pymethods]
+impl PyLoadReport {
+    #[getter]
+    fn accepted_count(&self) -> u64 {
+        self.0.accepted_count
+    }
+
+    #[getter]
+    fn ignored_count(&self) -> u64 {
+        self.0.ignored_count
+    }
+
+    #[getter]
+    fn rejected_count(&self) -> u64 {
+        self.0.rejected_count
+    }
+
+    #[getter]
+    fn rejected<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let rejected = &self.0.rejected;
+        PyTuple::new(
+            py,
+            rejected
+                .iter()
+                .map(|line| (line.line, &line.text, &line.reason)),
+        )
+    }
+
+    fn __repr__(&self) -> String {
+        let LoadReport {
+            accepted_count,
+            ignored_count,
+            rejected_count,
+            ..
+        } = self.0;
+        format!(
+            "LoadReport(accepted={accepted_count}, ignored={ignored_count}, rejected={rejected_count})"
+        )
+    }
+}
 
 /// The keyword arguments that every compilation takes.
 pub(crate) fn stamp(
@@ -42,6 +123,56 @@ impl PyBuilder {
     fn add(&mut self, entry: &PyEntry) -> PyResult<()> {
         self.0
             .add(&entry.0)
+            .map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    #[pyo3(signature = (
+        text, *, format, source, score, kind="suffix", disposition="block", categories=None, score_column=None,
+        score_map=None, delimiter=",", last_seen=None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a record")]
+    fn add_text(
+        &mut self,
+        py: Python<'_>,
+        text: &Bound<'_, PyBytes>,
+        format: &str,
+        source: &str,
+        score: f64,
+        kind: &str,
+        disposition: &str,
+        categories: Option<&Bound<'_, PyAny>>,
+        score_column: Option<&Bound<'_, PyAny>>,
+        score_map: Option<&Bound<'_, PyAny>>,
+        delimiter: &str,
+        last_seen: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyLoadReport> {
+        let statement = Statement {
+            disposition: disposition_named(disposition)?,
+            origin: Origin::Feed,
+            score_tenths: tenths(score)?,
+            sources: Box::new([source.into()]),
+            categories: labels("categories", categories)?,
+            reason: "".into(),
+            first_seen: None,
+            last_seen: seconds("last_seen", last_seen)?,
+            expires: None,
+        };
+        let column = score_column
+            .map(|column| unsigned("score_column", column))
+            .transpose()?;
+        let options = ListOptions {
+            format: format_named(format)?,
+            statement: statement
+                .checked()
+                .map_err(|error| value_error(source, error))?,
+            rule: rule_named(kind)?,
+            delimiter: delimiter_byte(delimiter)?,
+            score_column: column.map(|column| usize::try_from(column).unwrap_or(usize::MAX)),
+            score_points: score_points(score_map)?,
+        };
+        let (builder, text) = (&mut self.0, text.as_bytes());
+        py.detach(|| builder.add_text(text, &options))
+            .map(PyLoadReport)
             .map_err(|error| PyValueError::new_err(error.to_string()))
     }
 

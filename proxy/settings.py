@@ -1,7 +1,7 @@
 """One TOML file and the environment -> Settings, or a ConfigError that names file, line and key.
 
 The environment wins over the file: `SENTRA_EDGE__BLOCK_SCORE=6` is `[edge] block_score = 6`.
-`TYK_GATEWAY_URL` and `LOG_LEVEL` are known by their own names. Relative paths are relative to the folder of the file.
+`TYK_GATEWAY_URL` and `LOG_LEVEL` are known by their own names. Relative paths start at the folder of the file.
 """
 
 import difflib
@@ -91,7 +91,7 @@ class EdgeSettings(_Section):
 
     listen: Bind = BindAddress("0.0.0.0", 8080)
     workers: Annotated[int, Field(ge=0, le=256)] = 0
-    engine: Literal["native", "aiohttp"] = "native"
+    engine: Literal["edge", "aiohttp"] = "edge"
     mode: Literal["enforce", "observe"] = "enforce"
     block_score: Score = 7.0
     drop_score: Score | None = None

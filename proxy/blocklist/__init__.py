@@ -1,0 +1,1 @@
+"""List files -> what the compiler of the blocklist is fed with."""

@@ -1,0 +1,46 @@
+"""Settings -> the configuration that workers get. The edge itself knows nothing of pydantic."""
+
+from proxy.edge.config import EdgeConfig
+from proxy.settings import Settings
+
+
+def to_edge_config(settings: Settings) -> EdgeConfig:
+    edge, upstream = settings.edge, settings.upstream
+    timeouts, limits = edge.timeouts, edge.limits
+    return EdgeConfig(
+        upstream_host=upstream.url.host,
+        upstream_port=upstream.url.port,
+        upstream_host_header=upstream.host_header,
+        upstream_idle_count=upstream.idle_count,
+        upstream_idle_seconds=upstream.idle_seconds,
+        upstream_connect_seconds=upstream.connect_seconds,
+        upstream_head_seconds=upstream.head_seconds,
+        upstream_read_idle_seconds=upstream.read_idle_seconds,
+        upstream_write_idle_seconds=upstream.write_idle_seconds,
+        receive_buffer_bytes=limits.receive_buffer_bytes,
+        trusted_proxies=edge.trusted_proxies,
+        block_score=edge.block_score,
+        drop_score=edge.drop_score,
+        observe=edge.mode == "observe",
+        domains=edge.domains,
+        on_missing=settings.blocklist.on_missing,
+        on_block=edge.on_block,
+        half_close=edge.half_close,
+        via=edge.via,
+        head_bytes=limits.head_bytes,
+        target_bytes=limits.target_bytes,
+        header_count=limits.header_count,
+        body_bytes=limits.body_bytes,
+        response_head_bytes=limits.response_head_bytes,
+        head_seconds=timeouts.head_seconds,
+        keepalive_seconds=timeouts.keepalive_seconds,
+        body_idle_seconds=timeouts.body_idle_seconds,
+        send_idle_seconds=timeouts.send_idle_seconds,
+        tunnel_idle_seconds=timeouts.tunnel_idle_seconds,
+        linger_bytes=limits.linger_bytes,
+        linger_seconds=timeouts.linger_seconds,
+        drain_seconds=timeouts.drain_seconds,
+        write_buffer_bytes=limits.write_buffer_bytes,
+        pipelined_bytes=limits.pipelined_bytes,
+        connection_count=limits.connection_count,
+    )

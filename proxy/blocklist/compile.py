@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastmatch._native import Blocklist, Builder, Entry, LoadReport
-from proxy.blocklist.files import FileStamp, ListSpec, ListText, read_list
+from proxy.blocklist.files import ListSpec, ListText, digest_of, read_list
 from proxy.blocklist.kept import KeptTexts
 from proxy.errors import ListError
 
@@ -18,10 +18,12 @@ _COMPILE_NICENESS = 10
 
 @dataclass(frozen=True, slots=True)
 class ListOutcome:
-    """What one list contributes. `refusal`: why its newest text is not used, but the last good one if any."""
+    """What one list contributes.
+
+    `digest` is that of the text in use, None without one. `refusal`: why the newest text is not in use.
+    """
 
     spec: ListSpec
-    stamp: FileStamp | None
     digest: str | None
     accepted_count: int
     rejected_count: int
@@ -46,6 +48,15 @@ class BaseFiles:
     sequence: int
     decision: Path
     evidence: Path
+
+
+def base_files(directory: Path, epoch: int, sequence: int) -> BaseFiles:
+    return BaseFiles(
+        epoch=epoch,
+        sequence=sequence,
+        decision=directory / f"decision-{epoch}-{sequence}.bin",
+        evidence=directory / f"evidence-{epoch}-{sequence}.bin",
+    )
 
 
 def lower_priority() -> None:
@@ -98,7 +109,7 @@ def _attempt(
             outcomes.append(_fall_back(builder, spec, kept, refusal))
             continue
         kept.save(spec.source, text.text)
-        outcomes.append(_outcome(spec, text, report, None))
+        outcomes.append(_outcome(spec, text.digest, report, None))
     return Gathered(builder, tuple(outcomes))
 
 
@@ -128,12 +139,7 @@ def write_base(
     Raises OSError, and ListError when the written files are not what was asked for.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    files = BaseFiles(
-        epoch=epoch,
-        sequence=sequence,
-        decision=directory / f"decision-{epoch}-{sequence}.bin",
-        evidence=directory / f"evidence-{epoch}-{sequence}.bin",
-    )
+    files = base_files(directory, epoch, sequence)
     builder.write(str(files.decision), str(files.evidence), epoch=epoch, sequence=sequence, now=now)
     return files, open_base(files)
 
@@ -155,8 +161,8 @@ def _fall_back(builder: Builder, spec: ListSpec, kept: KeptTexts, refusal: str) 
     try:
         text = kept.load(spec.source)
     except ListError:
-        return ListOutcome(spec, None, None, 0, 0, 0, (), refusal)
-    return _outcome(spec, None, _parse(builder, spec, text), refusal)
+        return ListOutcome(spec, None, 0, 0, 0, (), refusal)
+    return _outcome(spec, digest_of(text), _parse(builder, spec, text), refusal)
 
 
 def _parse(builder: Builder, spec: ListSpec, text: bytes) -> LoadReport:
@@ -179,11 +185,10 @@ def _parse(builder: Builder, spec: ListSpec, text: bytes) -> LoadReport:
     )
 
 
-def _outcome(spec: ListSpec, text: ListText | None, report: LoadReport, refusal: str | None) -> ListOutcome:
+def _outcome(spec: ListSpec, digest: str, report: LoadReport, refusal: str | None) -> ListOutcome:
     return ListOutcome(
         spec=spec,
-        stamp=text.stamp if text is not None else None,
-        digest=text.digest if text is not None else None,
+        digest=digest,
         accepted_count=report.accepted_count,
         rejected_count=report.rejected_count,
         ignored_count=report.ignored_count,

@@ -37,9 +37,13 @@ class ListSpec:
 
 @dataclass(frozen=True, slots=True)
 class FileStamp:
-    """What a look at the folder shows without reading; an unchanged stamp means an unchanged file."""
+    """What a look at the folder shows without reading; an unchanged stamp means an unchanged file.
+
+    The change time moves with the mode too: a file that may be read at last is read.
+    """
 
     modified_ns: int
+    changed_ns: int
     size_bytes: int
     inode: int
 
@@ -48,7 +52,6 @@ class FileStamp:
 class ListText:
     """A whole file as it was at one moment, ready for the compiler."""
 
-    stamp: FileStamp
     digest: str
     text: bytes
 
@@ -78,7 +81,7 @@ def stamp_of(path: Path) -> FileStamp | None:
         status = path.stat()
     except OSError:
         return None
-    return FileStamp(status.st_mtime_ns, status.st_size, status.st_ino)
+    return FileStamp(status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
 
 
 def read_list(spec: ListSpec) -> ListText:
@@ -99,9 +102,12 @@ def read_list(spec: ListSpec) -> ListText:
     ) != after.st_size:
         # Half a list would pass every later check: it is a list, only a shorter one.
         raise ListError(f"{spec.path}: is being written; it is read again when it rests")
-    stamp = FileStamp(after.st_mtime_ns, after.st_size, after.st_ino)
-    digest = hashlib.blake2b(data, digest_size=16).hexdigest()
-    return ListText(stamp, digest, plain_text(spec, data))
+    text = plain_text(spec, data)
+    return ListText(digest_of(text), text)
+
+
+def digest_of(text: bytes) -> str:
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
 def plain_text(spec: ListSpec, data: bytes) -> bytes:

@@ -100,7 +100,7 @@ def _by_content(spec: ListSpec, head: bytes, suffix: str) -> ListSpec:
 
 
 def _scored(spec: ListSpec, lines: list[bytes]) -> ListSpec:
-    """A second column of numbers is a score when it fits 0-10, or 0-100 in tenths; else the fixed one counts."""
+    """A second column of numbers is a score when it fits 0-10, or 0-100 in tenths; else the fixed counts."""
     matches = [match for line in lines if (match := _SCORED_LINE.match(line))]
     highest = max(float(match[3]) for match in matches)
     spec = replace(spec, format="csv", delimiter=matches[0][2].decode())

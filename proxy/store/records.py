@@ -1,7 +1,7 @@
 """What stands in the change log, and what it adds up to. Pure: every store implementation uses these.
 
 A record carries (epoch, sequence) and the digest of the one before it, so a gap, a rewind and a foreign log
-all show. The live manual entries are the log's sum: `fold` over all records from the first gives the same set.
+all show. The live manual entries are the log's sum: `fold` over all records gives the same set.
 """
 
 import enum

@@ -2,7 +2,9 @@
 
 from typing import Final
 
+ATTACH_FILE_FAILED: Final = "attach_file_failed"
 ADMIN_FAILED: Final = "admin_request_failed"
+AUDIT_FAILED: Final = "audit_failed"
 CHANGE_APPLIED: Final = "change_applied"
 CHANGE_REFUSED: Final = "change_refused"
 CONFIGURATION_CHANGED: Final = "configuration_changed"
@@ -12,6 +14,7 @@ CONTROL_STOPPED: Final = "control_stopped"
 CONTROL_FAILED: Final = "control_failed"
 DENIALS_DROPPED: Final = "denials_dropped"
 ENTRIES_EXPIRED: Final = "entries_expired"
+HOUSEKEEPING_FAILED: Final = "housekeeping_failed"
 LIST_ACCEPTED: Final = "list_accepted"
 LIST_REFUSED: Final = "list_refused"
 LISTS_COMPILED: Final = "lists_compiled"

@@ -1,6 +1,6 @@
-"""Settings of logging -> structlog, one line per event on standard output.
+"""Settings of logging -> structlog, one line per event on standard error.
 
-The supervisor relays a child's lines; a terminal shows in standard error, which children inherit as it is.
+Standard output of a child belongs to its readiness line.
 """
 
 import logging
@@ -22,7 +22,7 @@ def configure(level: str, form: str) -> None:
             final,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
     # aiohttp reports through the standard library; its access lines are not ours to print.

@@ -1,0 +1,171 @@
+"""A planned change -> on stable storage, in force here, on its way to every worker. In this order."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from proxy.control.links import Links
+from proxy.control.state import Base, State, make_overlay
+from proxy.edge.config import EdgeConfig
+from proxy.errors import PolicyRefused, StoreError
+from proxy.store.protocol import Store
+from proxy.store.records import (
+    Draft,
+    EntryKey,
+    HeadMovedError,
+    LogTrimmedError,
+    ManualEntry,
+    Record,
+    RecordKind,
+    keys_to_wire,
+)
+from proxy.telemetry import events, logs
+
+_APPEND_ATTEMPTS = 5
+_CATCH_UP_COUNT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """`worker_count` of `worker_total` attached workers have the change in force."""
+
+    record: Record
+    is_replay: bool
+    worker_count: int
+    worker_total: int
+
+
+class Changes:
+    """The only writer of the log in this process, and of `State`. One change at a time."""
+
+    def __init__(self, store: Store, state: State, links: Links) -> None:
+        self._store = store
+        self._state = state
+        self._links = links
+        self._lock = asyncio.Lock()
+
+    async def put(
+        self, entry: ManualEntry, author: str, idempotency_key: str | None, wait_seconds: float
+    ) -> Applied:
+        """Raises StoreError; PolicyRefused when the key was used for another entry."""
+        draft = _draft(RecordKind.ENTRY_PUT, entry.to_wire(), author, idempotency_key)
+        record, is_replay = await self._commit(draft)
+        if is_replay:
+            _check_same(entry, record)
+        return await self._wait(record, is_replay, wait_seconds)
+
+    async def remove(self, keys: Sequence[EntryKey], author: str, wait_seconds: float) -> Applied:
+        """Raises StoreError."""
+        record, _ = await self._commit(_draft(RecordKind.ENTRY_REMOVED, keys_to_wire(keys), author, None))
+        return await self._wait(record, False, wait_seconds)
+
+    async def prune(self) -> None:
+        """Take expired entries out of the log's sum. Workers judge expiry by their own clock meanwhile."""
+        if expired := self._state.expired(time.time()):
+            await self._commit(_draft(RecordKind.ENTRIES_EXPIRED, keys_to_wire(expired), "control", None))
+            logs.logger().info(events.ENTRIES_EXPIRED, count=len(expired))
+
+    async def follow(self) -> None:
+        """Take over what stands in the log and not here: a call that timed out may have been carried out."""
+        async with self._lock:
+            if await self._store.head() != self._state.head:
+                await self._catch_up()
+
+    async def note_lists(self, summary: dict[str, object]) -> Record:
+        """Give the lists' new content its place in the order of changes. Raises StoreError."""
+        record, _ = await self._commit(
+            _draft(RecordKind.LISTS_CHANGED, orjson.dumps(summary), "control", None)
+        )
+        return record
+
+    async def install(self, base: Base) -> None:
+        """Swap the base, manual entries on top, here and in every worker."""
+        async with self._lock:
+            self._state.base = base
+            await self._publish(with_base=True)
+
+    async def configure(self, config: EdgeConfig) -> None:
+        async with self._lock:
+            self._state.config = config
+            await self._publish(with_configuration=True)
+
+    async def publish_all(self) -> None:
+        """At the start: what was loaded is what an attaching worker gets."""
+        async with self._lock:
+            await self._publish(with_configuration=True, with_base=True)
+
+    async def _commit(self, draft: Draft) -> tuple[Record, bool]:
+        """(the record, True when it stood in the log already)."""
+        async with self._lock:
+            for _ in range(_APPEND_ATTEMPTS):
+                before = self._state.head
+                try:
+                    record = await self._store.append(draft, before)
+                except HeadMovedError:
+                    # A call that ran into its timeout may have happened after all; a store may be shared.
+                    await self._catch_up()
+                    continue
+                if record.sequence <= before.sequence:
+                    return record, True
+                if self._state.apply(record):
+                    await self._publish()
+                return record, False
+        raise StoreError(f"the log moved {_APPEND_ATTEMPTS} times while this change was appended; try again")
+
+    async def _catch_up(self) -> None:
+        head = await self._store.head()
+        try:
+            if head.epoch != self._state.head.epoch or head.sequence < self._state.head.sequence:
+                raise LogTrimmedError("another log")
+            while self._state.head.sequence < head.sequence:
+                for record in await self._store.records(self._state.head.sequence, _CATCH_UP_COUNT):
+                    self._state.apply(record)
+        except LogTrimmedError:
+            self._state.load(await self._store.snapshot())
+        await self._publish()
+
+    async def _publish(self, *, with_configuration: bool = False, with_base: bool = False) -> None:
+        state = self._state
+        base = state.base.blocklist if state.base is not None else None
+        # Packing 100,000 entries takes tens of milliseconds: not on the loop.
+        state.overlay = await asyncio.to_thread(make_overlay, base, state.live(), state.version)
+        everything = state.frames()
+        if with_configuration:
+            data = everything
+        elif with_base:
+            data = state.list_frames()
+        else:
+            data = state.overlay_frame()
+        self._links.broadcast(data, everything, state.version if base is not None else None)
+        try:
+            await asyncio.to_thread(self._links.write_attach_file)
+        except OSError as error:
+            # The workers have the change; only one that starts while control is down would lack it.
+            logs.logger().error(events.ATTACH_FILE_FAILED, reason=str(error))
+
+    async def _wait(self, record: Record, is_replay: bool, wait_seconds: float) -> Applied:
+        version = (record.epoch, record.sequence)
+        done, total = await self._links.wait_applied(version, wait_seconds)
+        return Applied(record, is_replay, done, total)
+
+
+def _draft(kind: RecordKind, payload: bytes, author: str, idempotency_key: str | None) -> Draft:
+    return Draft(kind, payload, author, time.time_ns() // 1_000_000, idempotency_key)
+
+
+def _check_same(entry: ManualEntry, record: Record) -> None:
+    """A key that comes again must bring the same wish; only the times may differ."""
+    known = ManualEntry.from_wire(record.payload) if record.kind == RecordKind.ENTRY_PUT else None
+    if known is None or _wish(known) != _wish(entry):
+        raise PolicyRefused(
+            "idempotency_key",
+            f"idempotency_key was used for another change (sequence {record.sequence}); choose a new one",
+        )
+
+
+def _wish(entry: ManualEntry) -> tuple[object, ...]:
+    lifetime = None if entry.expires is None else entry.expires - entry.created
+    return (entry.key, entry.score, entry.categories, entry.reason, lifetime)

@@ -1,0 +1,41 @@
+"""What the parts of the control process share."""
+
+import time
+from dataclasses import dataclass, field
+
+from fastmatch._native import Segment
+from proxy.control.auth import Doors
+from proxy.control.changes import Changes
+from proxy.control.denials import DenialRecorder
+from proxy.control.links import Links
+from proxy.control.lists import Lists
+from proxy.control.policy import Rules
+from proxy.control.state import State
+from proxy.settings import Settings
+from proxy.store.protocol import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a reload swaps, all at once."""
+
+    settings: Settings
+    rules: Rules
+    doors: Doors
+
+
+@dataclass(slots=True)
+class Control:
+    running: Running
+    store: Store
+    state: State
+    links: Links
+    changes: Changes
+    lists: Lists
+    denials: DenialRecorder
+    segment: Segment
+    started: float = field(default_factory=time.time)
+    # Set before the listeners close, so that a load balancer sees it in time.
+    is_stopping: bool = False
+    # Settings that changed on disk but need a restart.
+    restart_needed: tuple[str, ...] = ()

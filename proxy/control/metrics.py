@@ -1,0 +1,121 @@
+"""Counters of the shared segment and the state of the lists -> the Prometheus text form."""
+
+import time
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, Literal
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from fastmatch._native import COUNTERS, GAUGES
+from proxy.control.context import Control
+
+# The segment has 32 steps per octave, far more than a time series database wants.
+BUCKETS_SECONDS: Final = (
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+    0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+)  # fmt: skip
+_HISTOGRAMS: Final[tuple[Literal["request_seconds", "upstream_seconds"], ...]] = (
+    "request_seconds",
+    "upstream_seconds",
+)
+
+
+class ControlCollector(Collector):
+    """Reads everything at the moment of the scrape."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def collect(self) -> Iterable[Metric]:
+        yield from self._segment()
+        yield from self._lists()
+        yield from self._workers()
+
+    def _segment(self) -> Iterator[Metric]:
+        values = self._control.segment.counters()
+        for name in COUNTERS:
+            yield CounterMetricFamily(f"sentra_{name}", f"{name} of all workers", value=values.get(name, 0))
+        for name in GAUGES:
+            yield GaugeMetricFamily(f"sentra_{name}", f"{name} of all workers", value=values.get(name, 0))
+        for name in _HISTOGRAMS:
+            buckets, total, sum_value = fold(self._control.segment.histogram(name))
+            yield HistogramMetricFamily(
+                f"sentra_{name}",
+                f"{name} of all workers",
+                buckets=[*buckets, ("+Inf", total)],
+                sum_value=sum_value,
+            )
+
+    def _lists(self) -> Iterator[Metric]:
+        state, lists, now = self._control.state, self._control.lists, time.time()
+        yield GaugeMetricFamily(
+            "sentra_log_sequence", "newest record of the change log", value=state.head.sequence
+        )
+        yield GaugeMetricFamily("sentra_manual_entries", "live manual entries", value=len(state.live(now)))
+        if state.base is not None:
+            age = max(0.0, now - state.base.created)
+            yield GaugeMetricFamily(
+                "sentra_base_sequence", "version in force", value=state.base.files.sequence
+            )
+            yield GaugeMetricFamily("sentra_base_age_seconds", "since the base was compiled", value=age)
+        if state.blocklist is not None:
+            sizes = GaugeMetricFamily("sentra_entries", "entries in force", labels=["kind"])
+            for kind in ("ipv4", "ipv6", "domains", "overlay"):
+                sizes.add_metric([kind], state.blocklist.stats.get(kind, 0))
+            yield sizes
+        failed = lists.fault is not None
+        yield GaugeMetricFamily(
+            "sentra_compile_failing", "1: lists changed and cannot be compiled", value=int(failed)
+        )
+        ages = GaugeMetricFamily(
+            "sentra_list_age_seconds", "since the list's text changed", labels=["source"]
+        )
+        counts = GaugeMetricFamily("sentra_list_entries", "entries of the list in force", labels=["source"])
+        refused = GaugeMetricFamily(
+            "sentra_list_refused", "1: the newest text is not in use", labels=["source"]
+        )
+        for note in lists.manifest.lists if lists.manifest is not None else ():
+            ages.add_metric([note.source], max(0.0, now - note.loaded))
+            counts.add_metric([note.source], note.accepted_count)
+            refused.add_metric([note.source], int(note.refusal is not None))
+        yield from (ages, counts, refused)
+
+    def _workers(self) -> Iterator[Metric]:
+        links, denials = self._control.links, self._control.denials
+        done, total = links.applied(self._control.state.version)
+        yield GaugeMetricFamily("sentra_workers_attached", "workers on the control socket", value=total)
+        yield GaugeMetricFamily("sentra_workers_current", "workers at the newest version", value=done)
+        yield CounterMetricFamily(
+            "sentra_denials_recorded", "denials in the history", value=denials.recorded_count
+        )
+        yield CounterMetricFamily(
+            "sentra_denials_dropped", "denials counted only", value=denials.dropped_count
+        )
+
+
+def registry(control: Control) -> CollectorRegistry:
+    made = CollectorRegistry(auto_describe=False)
+    made.register(ControlCollector(control))
+    return made
+
+
+def exposition(made: CollectorRegistry) -> bytes:
+    return generate_latest(made)
+
+
+def fold(fine: Sequence[tuple[float, int]]) -> tuple[list[tuple[str, float]], int, float]:
+    """(cumulative buckets, total, sum): a fine bucket counts in the coarse one that holds its bound."""
+    counts = [0] * (len(BUCKETS_SECONDS) + 1)
+    sum_value = 0.0
+    for upper, count in fine:
+        counts[bisect_left(BUCKETS_SECONDS, upper)] += count
+        sum_value += upper * count
+    buckets: list[tuple[str, float]] = []
+    running = 0
+    for bound, count in zip(BUCKETS_SECONDS, counts, strict=False):
+        running += count
+        buckets.append((str(bound), running))
+    return buckets, running + counts[-1], sum_value

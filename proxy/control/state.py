@@ -1,0 +1,109 @@
+"""What is in force in this pod: base, manual entries above it, configuration. One owner, the control loop."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fastmatch._native import Blocklist, Entry, pack_entries
+from proxy import frames
+from proxy.blocklist.compile import BaseFiles
+from proxy.edge.config import EdgeConfig
+from proxy.store.records import EntryKey, Head, ManualEntry, Record, Snapshot, fold
+
+Version = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    files: BaseFiles
+    blocklist: Blocklist
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """The live manual entries at one version."""
+
+    version: Version
+    packed: bytes
+    entry_count: int
+    # None while there is no base to lay it on.
+    blocklist: Blocklist | None
+
+
+class State:
+    """Single-threaded; the heavy parts (`make_overlay`) take values and may run elsewhere."""
+
+    def __init__(self, config: EdgeConfig) -> None:
+        self.config = config
+        self.head = Head(0, 0, bytes(32))
+        self.entries: dict[EntryKey, ManualEntry] = {}
+        self.base: Base | None = None
+        self.overlay: Overlay | None = None
+
+    @property
+    def version(self) -> Version:
+        return self.head.epoch, self.head.sequence
+
+    @property
+    def blocklist(self) -> Blocklist | None:
+        """Base and overlay as the workers see them."""
+        return self.overlay.blocklist if self.overlay is not None else None
+
+    def load(self, snapshot: Snapshot) -> None:
+        self.head = snapshot.head
+        self.entries = {entry.key: entry for entry in snapshot.entries}
+
+    def apply(self, record: Record) -> bool:
+        """True when the manual entries changed."""
+        has_changed = fold(self.entries, record)
+        self.head = record.head
+        return has_changed
+
+    def live(self, now: float | None = None) -> tuple[ManualEntry, ...]:
+        moment = time.time() if now is None else now
+        return tuple(entry for entry in self.entries.values() if entry.is_live(moment))
+
+    def expired(self, now: float) -> tuple[EntryKey, ...]:
+        return tuple(key for key, entry in self.entries.items() if not entry.is_live(now))
+
+    def frames(self) -> bytes:
+        """Everything that a worker needs, as it is sent on attach."""
+        return frames.encode(frames.Kind.CONFIGURE, self.config.to_wire()) + self.list_frames()
+
+    def list_frames(self) -> bytes:
+        """INSTALL and OVERLAY; without a base there is nothing that an overlay could lie on."""
+        if self.base is None:
+            return b""
+        files = self.base.files
+        install = frames.encode_install(files.epoch, files.sequence, str(files.decision))
+        return install + self.overlay_frame()
+
+    def overlay_frame(self) -> bytes:
+        if self.base is None or self.overlay is None:
+            return b""
+        epoch, sequence = self.overlay.version
+        return frames.encode_overlay(epoch, sequence, self.overlay.packed)
+
+
+def make_overlay(base: Blocklist | None, entries: Iterable[ManualEntry], version: Version) -> Overlay:
+    native = [to_entry(entry) for entry in entries]
+    packed = pack_entries(native)
+    blocklist = base.with_overlay(packed, sequence=version[1]) if base is not None else None
+    return Overlay(version, packed, len(native), blocklist)
+
+
+def to_entry(entry: ManualEntry) -> Entry:
+    return Entry(
+        entry.target,
+        score=entry.score,
+        kind=entry.kind,  # type: ignore[arg-type]  # the log holds what policy wrote: one of the four
+        disposition=entry.disposition,  # type: ignore[arg-type]  # as above
+        origin=entry.origin,  # type: ignore[arg-type]  # as above
+        categories=entry.categories,
+        sources=[entry.source],
+        reason=entry.reason,
+        first_seen=entry.created,
+        last_seen=entry.created,
+        expires=entry.expires,
+    )

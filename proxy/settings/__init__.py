@@ -1,0 +1,23 @@
+"""One TOML file and the environment -> frozen, checked settings."""
+
+from proxy.settings.load import default_config_path, load_settings, locate
+from proxy.settings.model import (
+    BlocklistSettings,
+    ControlSettings,
+    EdgeSettings,
+    ListSettings,
+    Settings,
+    TokenSettings,
+)
+
+__all__ = [
+    "BlocklistSettings",
+    "ControlSettings",
+    "EdgeSettings",
+    "ListSettings",
+    "Settings",
+    "TokenSettings",
+    "default_config_path",
+    "load_settings",
+    "locate",
+]

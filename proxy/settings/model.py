@@ -66,7 +66,7 @@ class EdgeSettings(_Section):
 
     listen: Bind = BindAddress("0.0.0.0", 8080)
     workers: Annotated[int, Field(ge=0, le=256)] = 0
-    engine: Literal["edge", "aiohttp"] = "edge"
+    engine: Literal["native", "aiohttp"] = "native"
     mode: Literal["enforce", "observe"] = "enforce"
     block_score: Score = 7.0
     drop_score: Score | None = None

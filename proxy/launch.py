@@ -16,7 +16,7 @@ def supervisor_options(
     gateway_listen: tuple[str, int] | None = None,
     stop_seconds: float = 5.0,
 ) -> SupervisorOptions:
-    """`gateway_listen`: start the demo gateway there. `stop_seconds`: for control and gateway, after workers."""
+    """`gateway_listen`: start the demo gateway there. `stop_seconds`: for control and gateway."""
     edge, control = settings.edge, settings.control
     return SupervisorOptions(
         runtime_directory=settings.state.run,

@@ -1,0 +1,126 @@
+"""Keep-alive clients on raw sockets: every answer is looked at, every fault is kept."""
+
+import asyncio
+import re
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
+_ANSWER_SECONDS = 20.0
+
+
+class Client:
+    """One connection; `get` returns (status, body) of an answer with a stated length."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    @property
+    def local_port(self) -> int:
+        assert self._writer is not None
+        port: int = self._writer.get_extra_info("sockname")[1]
+        return port
+
+    async def open(self) -> "Client":
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+        return self
+
+    async def get(self, path: str = "/", client: str | None = None) -> tuple[int, bytes]:
+        assert self._reader is not None
+        assert self._writer is not None
+        forwarded = f"X-Forwarded-For: {client}\r\n" if client else ""
+        self._writer.write(f"GET {path} HTTP/1.1\r\nHost: edge.example\r\n{forwarded}\r\n".encode())
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            head = await self._reader.readuntil(b"\r\n\r\n")
+            length = _LENGTH.search(head)
+            assert length is not None, head
+            return int(head[9:12]), await self._reader.readexactly(int(length[1]))
+
+    async def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            with suppress(OSError):
+                await self._writer.wait_closed()
+
+
+@dataclass
+class Load:
+    """`clients` connections that ask again as soon as they are answered. A fault ends its connection."""
+
+    port: int
+    clients: int = 16
+    path: str = "/bytes/100"
+    answered: int = 0
+    faults: list[str] = field(default_factory=list)
+    connections: list[Client] = field(default_factory=list)
+    _stopping: bool = False
+    _target: int = 0
+    _reached: asyncio.Event = field(default_factory=asyncio.Event)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def __aenter__(self) -> "Load":
+        self.connections = [await Client(self.port).open() for _ in range(self.clients)]
+        self._tasks = [asyncio.create_task(self._ask(client)) for client in self.connections]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stopping = True
+        await asyncio.gather(*self._tasks)
+        for client in self.connections:
+            await client.close()
+
+    async def progress(self, count: int = 200) -> None:
+        """Return when so many further requests were answered."""
+        self._target = self.answered + count
+        self._reached.clear()
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            await self._reached.wait()
+
+    async def _ask(self, client: Client) -> None:
+        while not self._stopping:
+            try:
+                status, body = await client.get(self.path)
+            except (OSError, EOFError, TimeoutError) as error:
+                self.faults.append(f"{client.local_port}: {error!r}")
+                return
+            if status != 200 or len(body) != 100:
+                self.faults.append(f"{client.local_port}: status {status}, {len(body)} bytes")
+                return
+            self.answered += 1
+            if self.answered >= self._target:
+                self._reached.set()
+
+
+def owner_of(client: Client, edge_port: int, workers: dict[int, int]) -> int:
+    """The slot whose worker holds the other end of the connection, by the kernel's own tables."""
+    local = f":{edge_port:04X}"
+    remote = f"0100007F:{client.local_port:04X}"
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1].endswith(local) and fields[2] == remote:
+            name = f"socket:[{fields[9]}]"
+            for slot, process_id in workers.items():
+                for link in Path(f"/proc/{process_id}/fd").iterdir():
+                    with suppress(OSError):
+                        if str(link.readlink()) == name:
+                            return slot
+    raise AssertionError(f"no worker holds the connection from port {client.local_port}")
+
+
+async def client_of_each_slot(edge_port: int, workers: dict[int, int]) -> dict[int, Client]:
+    """One open connection to every worker."""
+    found: dict[int, Client] = {}
+    for _ in range(200):
+        client = await Client(edge_port).open()
+        assert (await client.get())[0] == 200
+        slot = owner_of(client, edge_port, workers)
+        if slot in found:
+            await client.close()
+        else:
+            found[slot] = client
+        if len(found) == len(workers):
+            return found
+    raise AssertionError(f"after 200 connections only {sorted(found)} of {sorted(workers)} were reached")

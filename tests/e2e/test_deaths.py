@@ -1,0 +1,75 @@
+"""What kill -9 of each process may cost, seen from clients of the whole program."""
+
+import asyncio
+import os
+import signal
+import time
+
+from tests.e2e.load import Client, Load, client_of_each_slot, owner_of
+from tests.e2e.processes import Edge, is_running, wait_until
+
+
+async def test_control_killed_under_load_costs_no_request_and_comes_back(edge: Edge):
+    """Workers go on with what they have; the new control process finds them again and can change them."""
+    earlier = edge.ready_count("control")
+    async with Load(edge.port) as load:
+        await load.progress()
+        os.kill(edge.control(), signal.SIGKILL)
+        await load.progress()
+        await asyncio.to_thread(wait_until, lambda: edge.ready_count("control") > earlier, "control is back")
+        await load.progress()
+    assert load.faults == []
+    assert edge.command("block", "203.0.113.9").returncode == 0
+    by_slot = await client_of_each_slot(edge.port, edge.workers())
+    for client in by_slot.values():
+        assert (await client.get(client="203.0.113.9"))[0] == 403
+        await client.close()
+
+
+async def test_worker_killed_under_load_ends_only_its_own_connections(edge: Edge):
+    """The other worker's clients must not notice."""
+    async with Load(edge.port, clients=24) as load:
+        await load.progress()
+        workers = edge.workers()
+        owners = {client.local_port: owner_of(client, edge.port, workers) for client in load.connections}
+        os.kill(workers[0], signal.SIGKILL)
+        await load.progress()
+    ended = {int(fault.split(":")[0]) for fault in load.faults}
+    assert ended == {port for port, slot in owners.items() if slot == 0}
+
+
+async def test_killed_worker_is_back_in_under_a_second_with_its_lists(edge: Edge):
+    """Its queue waits for it, so a client only sees a slow answer. The second is a promise of the README."""
+    workers = edge.workers()
+    started = time.monotonic()
+    os.kill(workers[0], signal.SIGKILL)
+    answers = []
+    while True:
+        client = await Client(edge.port).open()
+        answers.append((await client.get())[0])
+        owner = owner_of(client, edge.port, edge.workers())
+        denied = (await client.get(client="198.51.100.7"))[0]
+        await client.close()
+        if owner == 0:
+            break
+    assert time.monotonic() - started < 1.0
+    assert set(answers) == {200}
+    assert denied == 403
+
+
+async def test_gauges_of_a_killed_worker_are_cleared(edge: Edge):
+    """Connections that ended with it must not count as open for ever."""
+    by_slot = await client_of_each_slot(edge.port, edge.workers())
+    name = "sentra_connections_open"
+    wait_until(lambda: edge.metric(name) == 2, "both connections are counted")
+    os.kill(edge.workers()[0], signal.SIGKILL)
+    wait_until(lambda: edge.metric(name) == 1, "the dead worker's connection is not counted any more")
+    for client in by_slot.values():
+        await client.close()
+
+
+def test_supervisor_killed_takes_everything_with_it(edge: Edge):
+    """Nobody would restart or stop the others any more."""
+    everything = [*edge.workers().values(), edge.control()]
+    os.kill(edge.supervisor_pid, signal.SIGKILL)
+    wait_until(lambda: not any(map(is_running, everything)), "the others ended")

@@ -1,14 +1,14 @@
 """The part of the settings that an edge worker works by, in the form that travels in a CONFIGURE frame."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeConfig:
-    """Plain values only. Seconds are floats, sizes bytes, scores 0-10. New fields need defaults (an older peer may send)."""
+    """Plain values only: seconds, bytes, scores 0-10. A new field needs a default, an older peer may send."""
 
     upstream_host: str = "127.0.0.1"
     upstream_port: int = 8070
@@ -24,10 +24,10 @@ class EdgeConfig:
     block_score: float = 7.0
     drop_score: float | None = None
     observe: bool = False
-    domains: tuple[str, ...] = ("host",)
-    on_missing: str = "closed"
-    on_block: str = "close"
-    half_close: str = "cancel"
+    domains: tuple[Literal["host", "origin", "referer"], ...] = ("host",)
+    on_missing: Literal["open", "closed"] = "closed"
+    on_block: Literal["close", "finish"] = "close"
+    half_close: Literal["cancel", "serve"] = "cancel"
     via: str = "sentra"
     head_bytes: int = 16384
     target_bytes: int = 8192
@@ -45,15 +45,19 @@ class EdgeConfig:
     write_buffer_bytes: int = 262144
     pipelined_bytes: int = 65536
     connection_count: int = 20000
+    backlog_count: int = 4096
 
     def to_wire(self) -> bytes:
         return orjson.dumps(asdict(self))
 
     @classmethod
     def from_wire(cls, payload: bytes) -> "EdgeConfig":
-        """Unknown fields are left out (a newer control process may send them). Raises ValueError when not JSON."""
+        """Unknown fields are left out (a newer control process send them). Raises ValueError when not
+        JSON."""
         known = {field.name for field in fields(cls)}
-        values: dict[str, Any] = {name: value for name, value in orjson.loads(payload).items() if name in known}
+        values: dict[str, Any] = {
+            name: value for name, value in orjson.loads(payload).items() if name in known
+        }
         for name in ("trusted_proxies", "domains"):
             if name in values:
                 values[name] = tuple(values[name])

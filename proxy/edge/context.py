@@ -1,0 +1,95 @@
+"""What all connections of one worker share."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from fastmatch._native import Gate, GateConfig, Segment
+from proxy.edge.config import EdgeConfig
+from proxy.edge.pool import Pool
+from proxy.edge.timers import Deadlines, Wheel
+
+if TYPE_CHECKING:  # connection.py imports this module
+    from proxy.edge.connection import ClientConnection
+    from proxy.edge.connector import Connector
+
+
+def gate_config(config: EdgeConfig) -> GateConfig:
+    """The part that Rust decides by. Raises ValueError naming the key."""
+    return GateConfig(
+        trusted_proxies=config.trusted_proxies,
+        block_score=config.block_score,
+        drop_score=config.drop_score,
+        observe=config.observe,
+        domains=config.domains,
+        on_missing=config.on_missing,
+        via=config.via,
+        head_bytes=config.head_bytes,
+        target_bytes=config.target_bytes,
+        header_count=config.header_count,
+        body_bytes=config.body_bytes,
+        response_head_bytes=config.response_head_bytes,
+        upstream_host=config.upstream_host_header,
+    )
+
+
+class Context:
+    """Owned by the worker; connections read it, `configure` swaps what depends on the configuration."""
+
+    __slots__ = (
+        "config",
+        "connections",
+        "connector",
+        "deadlines",
+        "draining",
+        "emptied",
+        "gate",
+        "held",
+        "loop",
+        "pool",
+        "segment",
+        "slot",
+        "wheel",
+    )
+
+    connector: "Connector"
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, segment: Segment, slot: int, config: EdgeConfig
+    ) -> None:
+        self.loop = loop
+        self.segment = segment
+        self.slot = slot
+        self.config = config
+        self.gate = Gate(gate_config(config), segment, slot)
+        self.wheel = Wheel(loop)
+        self.deadlines = Deadlines.of(config)
+        self.pool = Pool(config.upstream_idle_count)
+        self.connections: set[ClientConnection] = set()
+        # Connections whose socket is not read at present: neither FIN nor RST reaches us, so they are polled.
+        self.held: set[ClientConnection] = set()
+        self.draining = False
+        self.emptied = asyncio.Event()
+
+    def configure(self, config: EdgeConfig) -> None:
+        """All or nothing: raises ValueError naming the key, and everything stays as it was."""
+        self.gate.configure(gate_config(config))
+        has_moved = (config.upstream_host, config.upstream_port) != (
+            self.config.upstream_host,
+            self.config.upstream_port,
+        )
+        self.config = config
+        self.deadlines = Deadlines.of(config)
+        self.pool.idle_count_limit = config.upstream_idle_count
+        if has_moved:
+            self.pool.renew()
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add to a counter that Python owns."""
+        self.segment.add(self.slot, name, amount)
+
+    def forget(self, connection: "ClientConnection") -> None:
+        """A client's connection is closed."""
+        self.connections.discard(connection)
+        self.held.discard(connection)
+        if self.draining and not self.connections:
+            self.emptied.set()

@@ -1,0 +1,259 @@
+"""A client's bytes -> a request for the upstream, and the upstream's bytes -> the answer.
+
+`process` shows the way of a request from top to bottom; `upload`, `relay` and `_complete` are the same way as
+the bytes come.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from fastmatch._native import (
+    BODY_DONE,
+    BROKEN,
+    CLOSE,
+    CLOSE_CLIENT,
+    DENY,
+    IDEMPOTENT,
+    RESPONSE_BEGUN,
+    RESPONSE_DONE,
+    REUSE,
+    TUNNEL,
+)
+from proxy.edge import tunnel
+
+if TYPE_CHECKING:  # connection.py and upstream.py import this module
+    from proxy.edge.connection import ClientConnection
+    from proxy.edge.upstream import UpstreamConnection
+
+CLIENT_GONE: Final = 499
+_ENDED: Final = RESPONSE_DONE | TUNNEL | BROKEN
+
+
+class Exchange:
+    """One request and its answer. One record per client connection, filled anew for each request.
+
+    While `upstream` or `attempt` is set, the client's transport is open: whoever closes it calls `cancel`
+    first.
+    """
+
+    __slots__ = (
+        "_head",
+        "_pool",
+        "_replay",
+        "action",
+        "attempt",
+        "client",
+        "codec",
+        "context",
+        "pending",
+        "request_done",
+        "response_begun",
+        "upstream",
+    )
+
+    def __init__(self, client: "ClientConnection") -> None:
+        self.client = client
+        self.context = client.context
+        self.codec = client.codec
+        self._head = client.codec.head
+        self._pool = client.context.pool
+        self._replay: bytes | None = None
+        self.action = 0
+        self.attempt: asyncio.Task[None] | None = None
+        self.pending: list[bytes] = []
+        self.request_done = True
+        self.response_begun = False
+        self.upstream: UpstreamConnection | None = None
+
+    def process(self, data: bytes) -> None:
+        """The way of a request: head, identity, verdict, policy and route are one call; then answer or
+        forward.
+
+        The codec keeps the record: of a denial here, of a whole answer in `relay`, of everything else by
+        `reply` or `end`.
+        """
+        result = self._head(data)
+        if result is None:
+            self.client.await_head()
+            return
+        if isinstance(result, int):
+            self.refuse(-result)
+            return
+        self.action, _route, out, _kind, _length, consumed = result
+        rest = data[consumed:] if consumed < len(data) else b""
+        self.request_done = bool(self.action & BODY_DONE)
+        if self.action & DENY:
+            self.client.keep(rest)
+            self._answer(out, stays=not self.action & CLOSE)
+            return
+        self._forward(out, rest)
+
+    def _forward(self, head: bytes, rest: bytes) -> None:
+        self._replay = head if self.action & IDEMPOTENT else None
+        body = None
+        if self.request_done:
+            self.client.await_answer(rest)
+        else:
+            self.client.await_body()
+            if rest:
+                body = self._take_body(rest)
+                if body is None:
+                    return  # refused before an upstream was asked
+        upstream = self._pool.take()
+        if upstream is None:
+            self._connect([head, body] if body else [head])
+        elif body:
+            upstream.start_with_body(self, [head, body])
+        else:
+            upstream.start(self, head)
+
+    def upload(self, data: bytes) -> None:
+        """More of the request's body has come."""
+        body = self._take_body(data)
+        if not body:
+            return
+        upstream = self.upstream
+        if upstream is None:
+            self.pending.append(body)  # what was under way when reading was paused
+        else:
+            upstream.send(body)
+
+    def _take_body(self, data: bytes) -> bytes | None:
+        """The body's bytes as they go upstream; None when its framing is wrong, which ends the exchange."""
+        result = self.codec.body(data)
+        if isinstance(result, int):
+            self.refuse(-result)
+            return None
+        body, consumed, is_done = result
+        if body:
+            self._replay = None
+        if is_done:
+            self.request_done = True
+            self.client.await_answer(data[consumed:])
+            if self.upstream is not None:
+                self.upstream.await_head()
+        else:
+            self.client.await_body()
+        return body
+
+    def _connect(self, pieces: list[bytes]) -> None:
+        """No idle connection: a tracked task opens one. Meanwhile the body stays in the client's socket."""
+        self.pending = pieces
+        if not self.request_done:
+            self.client.hold_body()
+        self.attempt = self.context.connector.connect(self)
+
+    def connected(self, upstream: "UpstreamConnection") -> None:
+        self.attempt = None
+        pieces, self.pending = self.pending, []
+        if len(pieces) == 1:
+            upstream.start(self, pieces[0])
+        else:
+            upstream.start_with_body(self, pieces)
+        if not upstream.is_writing_paused:
+            self.client.release_body()
+
+    def relay(self, upstream: "UpstreamConnection", out: bytes, flags: int) -> None:
+        """The upstream's bytes, framed for the client. `flags` say what they ended or began."""
+        if not flags & _ENDED:
+            if out:
+                self.client.write(out)
+            if flags & RESPONSE_BEGUN:
+                self.response_begun = True
+            upstream.await_more()
+        elif flags & RESPONSE_DONE:
+            if out:
+                self.client.write(out)
+            self._complete(upstream, flags)
+        elif flags & TUNNEL:
+            tunnel.open_tunnel(self, upstream, out)
+        else:
+            self.fail(502)
+
+    def _complete(self, upstream: "UpstreamConnection", flags: int) -> None:
+        """The whole answer has been handed to the client's transport, and recorded."""
+        self.part_from(upstream)
+        self.response_begun = False
+        client = self.client
+        if not self.request_done:
+            # Answered while uploading (RFC 9112 section 9.6): neither connection is at a message border.
+            upstream.abort()
+            client.linger()
+            return
+        if flags & REUSE and not upstream.is_writing_paused:
+            self._pool.give_back(upstream)
+        else:
+            upstream.close()
+        if flags & CLOSE_CLIENT or self.action & CLOSE or self.context.draining:
+            client.finish()
+        else:
+            client.next_request()
+
+    def _answer(self, answer: bytes, *, stays: bool) -> None:
+        """An answer of our own. The connection stays only when the request has been read to its end."""
+        client = self.client
+        client.write(answer)
+        if not self.request_done:
+            client.linger()
+        elif stays and not self.context.draining:
+            client.next_request_soon()
+        else:
+            client.finish()
+
+    def refuse(self, status: int) -> None:
+        """The request breaks a rule: nothing more of it is read, nothing behind it is processed."""
+        self.request_done = False
+        self.fail(status)
+
+    def fail(self, status: int) -> None:
+        """An error answer while that is possible, afterwards a visible cut."""
+        self._drop_upstream()
+        if self.response_begun:
+            self.response_begun = False
+            self.codec.end(status)
+            self.client.reset()
+            return
+        stays = self.request_done and not self.action & CLOSE and not self.context.draining
+        self._answer(self.codec.reply(status, close=not stays), stays=stays)
+
+    def block(self) -> None:
+        """A newer list denies this exchange."""
+        self.action |= CLOSE
+        self.fail(403)
+
+    def upstream_lost(self, upstream: "UpstreamConnection") -> None:
+        """The connection ended within the answer. One that ends before any byte of it was probably closed as
+        idle: an idempotent request that we still hold whole is sent once more, on a fresh connection."""
+        replay = self._replay
+        if replay is not None and upstream.is_reused and not upstream.has_received:
+            self._drop_upstream()
+            self.context.count("upstream_retries")
+            self._replay = None
+            self._connect([replay])
+        else:
+            self.fail(502)
+
+    @property
+    def is_active(self) -> bool:
+        return self.upstream is not None or self.attempt is not None
+
+    def cancel(self, status: int = CLIENT_GONE) -> None:
+        """The client has gone: the upstream's work is of no use to anyone."""
+        if self.is_active:
+            self._drop_upstream()
+            self.codec.end(status)
+
+    def part_from(self, upstream: "UpstreamConnection") -> None:
+        """Unbind; the upstream connection is as open as it was."""
+        self.upstream = None
+        upstream.exchange = None
+
+    def _drop_upstream(self) -> None:
+        if self.attempt is not None:
+            self.attempt.cancel()
+            self.attempt = None
+            self.pending = []
+        upstream = self.upstream
+        if upstream is not None:
+            self.part_from(upstream)
+            upstream.abort()

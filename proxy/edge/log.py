@@ -1,0 +1,26 @@
+"""A change of state -> one JSON line on standard error. Never called per request."""
+
+import sys
+import time
+
+import orjson
+
+WORKER_STARTED = "worker_started"
+WORKER_DRAINING = "worker_draining"
+WORKER_STOPPED = "worker_stopped"
+CONTROL_ATTACHED = "control_attached"
+CONTROL_LOST = "control_lost"
+CONFIGURATION_APPLIED = "configuration_applied"
+CONFIGURATION_REFUSED = "configuration_refused"
+LIST_INSTALLED = "list_installed"
+LIST_REFUSED = "list_refused"
+CONNECTIONS_BLOCKED = "connections_blocked"
+UPSTREAM_UNRESOLVED = "upstream_unresolved"
+FRAME_REFUSED = "frame_refused"
+
+
+def write(event: str, slot: int, **fields: str | float | None) -> None:
+    """One line; a write to standard error is short enough for the loop."""
+    line = orjson.dumps({"time": round(time.time(), 3), "event": event, "slot": slot, **fields})
+    sys.stderr.write(line.decode() + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,247 @@
+"""The upstream's side: one protocol per connection to the gateway, idle in the pool or bound to one
+exchange."""
+
+import asyncio
+import os
+from typing import Final, cast
+
+from fastmatch._native import BROKEN, RESPONSE_DONE, Upstream
+from proxy.edge import sockets
+from proxy.edge.context import Context
+from proxy.edge.exchange import Exchange
+from proxy.edge.timers import NEVER
+
+_SALVAGE_BYTES: Final = 65536
+_SALVAGE_READ_COUNT: Final = 64
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """`exchange` is None while idle. `is_open` turns False once and for ever when we close or the peer
+    does."""
+
+    __slots__ = (
+        "_codec",
+        "_context",
+        "_feed",
+        "_pool",
+        "_transport",
+        "_unsent_bytes",
+        "_wheel",
+        "_write",
+        "deadline",
+        "due",
+        "exchange",
+        "generation",
+        "has_received",
+        "is_open",
+        "is_reading_held",
+        "is_reused",
+        "is_writing_paused",
+    )
+
+    _transport: asyncio.Transport
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._pool = context.pool
+        self._wheel = context.wheel
+        self._codec = Upstream(context.gate)
+        self._feed = self._codec.data
+        self._unsent_bytes = 0
+        self.deadline = NEVER
+        self.due = NEVER
+        self.exchange: Exchange | None = None
+        self.generation = context.pool.generation
+        self.has_received = False
+        self.is_open = False
+        self.is_reading_held = False
+        self.is_reused = False
+        self.is_writing_paused = False
+
+    # ---- the exchange's side
+
+    def start(self, exchange: Exchange, request: bytes) -> None:
+        """Send a request: its head, with as much of the body as came along."""
+        self._bind(exchange)
+        self._write(request)
+
+    def start_with_body(self, exchange: Exchange, pieces: list[bytes]) -> None:
+        self._bind(exchange)
+        self._transport.writelines(pieces)
+
+    def _bind(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        exchange.upstream = self
+        self.has_received = False
+        self._codec.begin(exchange.codec)
+        if exchange.request_done:
+            self.await_head()
+        else:
+            self.deadline = NEVER  # the client's body deadline runs
+
+    def send(self, body: bytes) -> None:
+        if self.is_open:
+            self._write(body)
+
+    def await_head(self) -> None:
+        """The request is out: the answer's first byte has a deadline."""
+        self._set_deadline(self._context.deadlines.upstream_head)
+
+    def await_more(self) -> None:
+        """A part of the answer has come."""
+        self.has_received = True
+        if self.is_reading_held:
+            self.deadline = NEVER  # the client is slow, and its own deadline runs
+        else:
+            self._set_deadline(self._context.deadlines.upstream_read_idle)
+
+    def hold_reading(self) -> None:
+        """The client does not take what has been read."""
+        self.is_reading_held = True
+        self.deadline = NEVER
+        if self.is_open:
+            self._transport.pause_reading()
+
+    def release_reading(self) -> None:
+        if self.is_reading_held:
+            self.is_reading_held = False
+            if self.is_open:
+                self._transport.resume_reading()
+                self._set_deadline(self._context.deadlines.upstream_read_idle)
+
+    def rest(self) -> None:
+        """Idle in the pool."""
+        self.is_reused = True
+        if self.is_reading_held:
+            self.release_reading()
+        self._set_deadline(self._context.deadlines.upstream_idle)
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def hand_over(self) -> asyncio.Transport:
+        """From here on a tunnel has the transport."""
+        self.is_open = False
+        self.deadline = NEVER
+        self._wheel.disarm(self)
+        return self._transport
+
+    def close(self) -> None:
+        if self.is_open:
+            self.is_open = False
+            self._set_deadline(self._context.deadlines.send_idle)
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once; unsent bytes are dropped, so a request cut short can not pass for a whole one."""
+        if self.is_open:
+            self.is_open = False
+            self._transport.abort()
+
+    def _set_deadline(self, turns: int) -> None:
+        deadline = self.deadline = self._wheel.turn + turns
+        if deadline < self.due:
+            self._wheel.arm(self)
+
+    # ---- the transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=self._context.config.write_buffer_bytes)
+        self._write = self._transport.write
+        self.is_open = True
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange is None:
+            # An answer nobody asked for: given to the next client, it would poison all that follow.
+            self._leave_pool()
+            return
+        out, flags = self._feed(data)
+        if flags & BROKEN:
+            self.has_received = True
+        exchange.relay(self, out, flags)
+
+    def eof_received(self) -> bool:
+        exchange = self.exchange
+        if exchange is None:
+            self._leave_pool()
+        else:
+            self._ended(exchange)
+        return False
+
+    def _ended(self, exchange: Exchange) -> None:
+        out, flags = self._codec.eof()
+        self.close()
+        if flags & RESPONSE_DONE:
+            exchange.relay(self, out, flags)
+        else:
+            exchange.upstream_lost(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.is_open = False
+        self.deadline = NEVER
+        self._wheel.disarm(self)
+        if self.exchange is None:
+            self._pool.forget(self)
+            return
+        if error is not None:
+            self._salvage()
+        if self.exchange is not None:
+            self.exchange.upstream_lost(self)
+
+    def _salvage(self) -> None:
+        """Read what the kernel still holds after a failed write.
+
+        A gateway that refuses an upload answers and closes; the reset that our next bytes meet must not cost
+        the client that answer (RFC 9112 section 9.6), and uvloop stops reading when a write fails.
+        """
+        descriptor = sockets.descriptor(self._transport)
+        for _ in range(_SALVAGE_READ_COUNT):
+            exchange = self.exchange
+            if exchange is None:
+                return
+            try:
+                data = os.read(descriptor, _SALVAGE_BYTES)
+            except OSError:
+                return
+            if not data:
+                return
+            out, flags = self._feed(data)
+            exchange.relay(self, out, flags)
+
+    def pause_writing(self) -> None:
+        self.is_writing_paused = True
+        if self.exchange is not None:
+            self._unsent_bytes = sockets.unsent_bytes(self._transport)
+            self._set_deadline(self._context.deadlines.upstream_write_idle)
+            self.exchange.client.hold_body()
+
+    def resume_writing(self) -> None:
+        self.is_writing_paused = False
+        exchange = self.exchange
+        if exchange is not None:
+            if exchange.request_done:
+                self.await_head()
+            else:
+                self.deadline = NEVER
+            exchange.client.release_body()
+
+    def expire(self) -> None:
+        exchange = self.exchange
+        if not self.is_open:
+            self._transport.abort()
+        elif exchange is None:
+            self._leave_pool()
+        elif self.is_writing_paused and self._has_sent_some():
+            self._set_deadline(self._context.deadlines.upstream_write_idle)
+        else:
+            exchange.fail(504)
+
+    def _has_sent_some(self) -> bool:
+        before, self._unsent_bytes = self._unsent_bytes, sockets.unsent_bytes(self._transport)
+        return self._unsent_bytes < before
+
+    def _leave_pool(self) -> None:
+        self._pool.forget(self)
+        self.close()

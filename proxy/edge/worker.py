@@ -1,0 +1,105 @@
+"""Inherited sockets, shared memory and a runtime directory -> one edge worker, from ready to drained."""
+
+import asyncio
+import gc
+import resource
+import socket
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from fastmatch._native import Segment
+from proxy.edge import log, patrol
+from proxy.edge.config import EdgeConfig
+from proxy.edge.connector import Connector
+from proxy.edge.context import Context
+from proxy.edge.link import Link
+from proxy.edge.listener import Listener
+from proxy.edge.lists import Lists
+
+_DRAIN_ROUND_SECONDS: Final = 0.02
+
+
+class Worker:
+    """`start`, then `drain`; both within the task group that owns the worker's tasks."""
+
+    __slots__ = ("_link", "_link_task", "_listener", "_rejudgement", "context", "lists")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        segment: Segment,
+        slot: int,
+        runtime_directory: Path,
+        config: EdgeConfig,
+    ) -> None:
+        self.context = Context(loop, segment, slot, config)
+        self._rejudgement = patrol.Rejudgement(self.context)
+        self.lists = Lists(self.context, self._rejudgement.start)
+        self._link = Link(self.context, self.lists, runtime_directory)
+        self._listener = Listener(self.context)
+        self._link_task: asyncio.Task[None] | None = None
+
+    async def start(self, group: asyncio.TaskGroup, endpoints: Sequence[socket.socket]) -> None:
+        """Configuration and list first, listening last: the first request is judged like any other."""
+        context = self.context
+        context.connector = Connector(context, group)
+        self._every_second()
+        await self._link.restore()
+        context.wheel.every_second(self._every_second)
+        context.wheel.start()
+        await self._listener.start(endpoints)
+        self._link_task = group.create_task(self._link.run())
+        log.write(log.WORKER_STARTED, context.slot, version=str(context.gate.version))
+
+    async def drain(self) -> None:
+        """Stop accepting, finish what is under way, and abort what is not finished at the deadline."""
+        context = self.context
+        log.write(log.WORKER_DRAINING, context.slot, connections=len(context.connections))
+        context.draining = True
+        # One turn: what the kernel has queued for this worker is accepted before its socket closes.
+        await asyncio.sleep(0)
+        self._listener.close()
+        await asyncio.sleep(0)
+        await self._finish_exchanges()
+        left_count = len(context.connections)
+        for connection in tuple(context.connections):
+            connection.abort()
+        if context.connections:
+            await context.emptied.wait()
+        context.pool.close()
+        self._link.send_events()
+        if self._link_task is not None:
+            self._link_task.cancel()
+        context.wheel.stop()
+        log.write(log.WORKER_STOPPED, context.slot, aborted=left_count)
+
+    async def _finish_exchanges(self) -> None:
+        """Returns when no connection is left, or at the deadline."""
+        context = self.context
+        started = context.loop.time()
+        elapsed = 0.0
+        while context.connections and elapsed < context.config.drain_seconds:
+            # A client that has connected and not yet sent anything gets a moment, not its head deadline.
+            patrol.close_idle(context, with_fresh=elapsed > context.config.linger_seconds)
+            await asyncio.sleep(_DRAIN_ROUND_SECONDS)
+            elapsed = context.loop.time() - started
+
+    def _every_second(self) -> None:
+        context = self.context
+        context.gate.tick(int(time.time()))
+        patrol.find_gone(context)
+        self._link.send_events()
+
+
+def raise_descriptor_limit() -> None:
+    """Two sockets per exchange: take what the system allows us."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def settle_memory() -> None:
+    """What has been made so far lives as long as the process: the collector need not look at it again."""
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,113 @@
+"""A worker of the real kind in this process: uvloop, Gate and Segment are the real ones, only `fork` is
+missing."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from fastmatch._native import Blocklist, Entry, Segment, pack_entries
+from proxy.edge.config import EdgeConfig
+from proxy.edge.worker import Worker
+from tests.support.client import Client
+from tests.support.origin import Origin
+
+
+@pytest.fixture
+def event_loop_policy() -> uvloop.EventLoopPolicy:
+    return uvloop.EventLoopPolicy()
+
+
+class Edge:
+    """One running worker and what a test needs to reach it."""
+
+    def __init__(self, worker: Worker, segment: Segment, port: int, runtime_directory: Path) -> None:
+        self.worker = worker
+        self.segment = segment
+        self.port = port
+        self.runtime_directory = runtime_directory
+        self.clients: list[Client] = []
+
+    async def connect(self, *, source: str = "127.0.0.1", receive_buffer_bytes: int = 0) -> Client:
+        client = await Client.connect(self.port, source=source, receive_buffer_bytes=receive_buffer_bytes)
+        self.clients.append(client)
+        return client
+
+    def counter(self, name: str) -> int:
+        return self.segment.counters()[name]
+
+    async def block(self, *entries: Entry, sequence: int = 2) -> None:
+        """As an OVERLAY frame does."""
+        await self.worker.lists.overlay(1, sequence, pack_entries(entries))
+
+    def configure(self, **changes: Any) -> None:
+        context = self.worker.context
+        context.configure(replace(context.config, **changes))
+
+
+async def until(condition: Callable[[], bool], patience_seconds: float = 10.0) -> None:
+    """Wait for a condition; the test fails when it does not come."""
+    async with asyncio.timeout(patience_seconds):
+        while not condition():
+            await asyncio.sleep(0.005)  # noqa: ASYNC110 - most conditions belong to objects without an event
+
+
+@pytest.fixture
+async def origin() -> AsyncIterator[Origin]:
+    origin = Origin()
+    await origin.start()
+    yield origin
+    await origin.close()
+
+
+StartEdge = Callable[..., Awaitable[Edge]]
+
+
+@pytest.fixture
+async def start_edge(origin: Origin, tmp_path: Path) -> AsyncIterator[StartEdge]:
+    """Starts an edge in front of the origin; keyword arguments are configuration."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(*entries: Entry, **settings: Any) -> Edge:
+            return await stack.enter_async_context(_running_edge(origin, tmp_path, entries, settings))
+
+        yield start
+
+
+@pytest.fixture
+async def edge(start_edge: StartEdge) -> Edge:
+    return await start_edge()
+
+
+@contextlib.asynccontextmanager
+async def _running_edge(
+    origin: Origin, directory: Path, entries: tuple[Entry, ...], settings: dict[str, Any]
+) -> AsyncIterator[Edge]:
+    config = EdgeConfig(upstream_port=origin.port, drain_seconds=0.0, linger_seconds=0.5)
+    config = replace(config, **settings)
+    segment = Segment.create(1)
+    worker = Worker(asyncio.get_running_loop(), segment, 0, directory, config)
+    worker.context.gate.install(Blocklist.from_entries(entries, epoch=1, sequence=1))
+    with socket.create_server(("127.0.0.1", 0)) as endpoint:
+        async with asyncio.TaskGroup() as group:
+            await worker.start(group, [endpoint])
+            edge = Edge(worker, segment, endpoint.getsockname()[1], directory)
+            try:
+                yield edge
+            finally:
+                for client in edge.clients:
+                    client.close()
+                await worker.drain()
+
+
+@pytest.fixture(autouse=True)
+def silent_log(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """State changes go to standard error; a test that wants them reads `capfd`."""
+    yield
+    del capfd

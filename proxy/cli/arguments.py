@@ -1,0 +1,107 @@
+"""The command line -> what to do. Light: commands import what they need when they run."""
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from proxy.cli import commands
+
+_DURATION = re.compile(r"^(\d{1,10})(s|m|h|d|w)?$")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Exits with status 2 on wrong usage, as argparse does."""
+    return parser().parse_args(arguments)
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="sentra-proxy", description="An edge proxy that refuses bad addresses and domains."
+    )
+    verbs = made.add_subparsers(metavar="COMMAND", required=True)
+
+    run = verbs.add_parser("run", help="serve until a signal")
+    _add_config(run)
+    run.set_defaults(command=commands.run)
+
+    quickstart = verbs.add_parser("quickstart", help="everything on this machine, with a demo gateway")
+    quickstart.add_argument(
+        "--lists", type=Path, metavar="FOLDER", help="load every list file in this folder"
+    )
+    quickstart.set_defaults(command=commands.quickstart)
+
+    check = verbs.add_parser("check", help="validate the configuration; exit 2 names file, line and key")
+    _add_config(check)
+    check.set_defaults(command=commands.check)
+
+    show = verbs.add_parser("show-config", help="the configuration in force, secrets masked")
+    _add_config(show)
+    show.add_argument("--json", action="store_true", help="as JSON")
+    show.set_defaults(command=commands.show_config)
+
+    lookup = verbs.add_parser("lookup", help="the verdict on an address or a domain, and why")
+    _add_target(lookup)
+    lookup.set_defaults(command=commands.lookup)
+
+    block = verbs.add_parser("block", help="block an address, a network or a domain")
+    _add_target(block)
+    _add_entry(block)
+    block.add_argument("--score", type=float, default=10.0, help="0-10, default 10")
+    block.set_defaults(command=commands.block)
+
+    unblock = verbs.add_parser("unblock", help="remove blocks by hand; says what goes on blocking")
+    _add_target(unblock)
+    unblock.set_defaults(command=commands.unblock)
+
+    allow = verbs.add_parser(
+        "allow", help="let an address, a network or a domain through, whatever lists say"
+    )
+    _add_target(allow)
+    _add_entry(allow)
+    allow.set_defaults(command=commands.allow)
+    return made
+
+
+def duration(text: str) -> int:
+    """`90`, `90s`, `15m`, `12h`, `7d`, `2w` -> seconds."""
+    match = _DURATION.match(text)
+    seconds = int(match[1]) * _SECONDS[match[2] or "s"] if match else 0
+    if seconds <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 3600, 15m, 12h or 7d")
+    return seconds
+
+
+def _add_config(to: argparse.ArgumentParser) -> None:
+    to.add_argument(
+        "--config", type=Path, metavar="FILE", help="default: $SENTRA_CONFIG, else ./sentra.toml if there"
+    )
+
+
+def _add_target(to: argparse.ArgumentParser) -> None:
+    to.add_argument("target", metavar="TARGET", help="an address, a network or a domain")
+    _add_config(to)
+    to.add_argument(
+        "--admin-url", metavar="URL", help="default: $SENTRA_ADMIN_URL, else control.admin_listen"
+    )
+    to.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="default: $SENTRA_ADMIN_TOKEN, else a token of the configuration",
+    )
+    to.add_argument("--json", action="store_true", help="the answer as JSON")
+
+
+def _add_entry(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--reason", default="", help="kept with the entry")
+    to.add_argument(
+        "--ttl", type=duration, metavar="DURATION", help="3600, 15m, 12h, 7d; default: until removed"
+    )
+    to.add_argument(
+        "--category", action="append", default=[], metavar="NAME", help="may be given several times"
+    )
+    to.add_argument(
+        "--kind", choices=("exact", "suffix", "below"), help="how far a domain reaches; default suffix"
+    )

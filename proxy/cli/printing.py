@@ -1,0 +1,109 @@
+"""Answers of the admin API -> text for a person."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+Show = Callable[[dict[str, Any]], str]
+
+
+def line(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def json_document(values: dict[str, Any]) -> None:
+    line(json.dumps(values, indent=2, ensure_ascii=False))
+
+
+def lookup(answer: dict[str, Any]) -> str:
+    return "\n".join(_lookup_lines(answer))
+
+
+def entry(done: str, answer: dict[str, Any]) -> str:
+    """`done`: blocked or allowed."""
+    stored, applied = answer["entry"], answer["applied"]
+    until = "until removed" if stored["expires"] is None else f"until {_moment(stored['expires'])}"
+    again = " (this was already so)" if answer["replayed"] else ""
+    return f"{done} {stored['target']} {until}{again}; in force in {_workers(applied)}"
+
+
+def removed(answer: dict[str, Any]) -> str:
+    names = ", ".join(item["target"] for item in answer["removed"])
+    return f"removed {names}; in force in {_workers(answer['applied'])}"
+
+
+def toml(values: dict[str, Any]) -> str:
+    """Settings as they would stand in a file; what is unset is a comment."""
+    return "\n".join(_toml_lines(values, ())).strip()
+
+
+def _lookup_lines(answer: dict[str, Any]) -> Iterator[str]:
+    verdict, limit = answer["verdict"], answer["block_score"]
+    if answer["list"] == "missing":
+        yield f"{answer['target']}: no list is in force; requests are {_acted(answer)}"
+        return
+    if verdict is None:
+        yield f"{answer['target']}: {_acted(answer)}, no list knows it"
+    elif verdict["disposition"] == "allow":
+        yield f"{answer['target']}: {_acted(answer)}, allowed by {', '.join(verdict['sources'])}"
+    else:
+        sources = ", ".join(verdict["sources"])
+        yield f"{answer['target']}: {_acted(answer)}, score {verdict['score']:g} of {limit:g} from {sources}"
+    for row in answer["explain"]:
+        yield _row(row)
+
+
+def _acted(answer: dict[str, Any]) -> str:
+    if answer["action"] == "deny":
+        return "denied"
+    return "would be denied (only observed)" if answer["would_deny"] else "forwarded"
+
+
+def _row(row: dict[str, Any]) -> str:
+    mark = "*" if row["decided"] else " "
+    what = f"{row['disposition']} {row['score']:g}" if row["disposition"] == "block" else row["disposition"]
+    remarks = [] if row["live"] else ["expired"]
+    remarks += ["vetoed by a known-good list"] if row["vetoed"] else []
+    remarks += [f"until {_moment(row['expires'])}"] if row["expires"] is not None and row["live"] else []
+    remarks += [", ".join(row["categories"])] if row["categories"] else []
+    remarks += [row["reason"]] if row["reason"] else []
+    tail = f"  ({'; '.join(remarks)})" if remarks else ""
+    return f"  {mark} {row['target']}  {what}  {row['origin']} {', '.join(row['sources'])}{tail}"
+
+
+def _workers(applied: dict[str, int]) -> str:
+    return f"{applied['workers']} of {applied['of']} workers"
+
+
+def _moment(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+
+
+def _toml_lines(values: dict[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    plain = {key: value for key, value in values.items() if not _is_table(value)}
+    if path and plain:
+        yield ""
+        yield f"[{'.'.join(path)}]"
+    for key, value in plain.items():
+        yield f"# {key} is not set" if value is None else f"{key} = {_toml_value(value)}"
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _toml_lines(value, (*path, key))
+        elif _is_table(value):
+            for item in value:
+                yield ""
+                yield f"[[{'.'.join((*path, key))}]]"
+                yield from (
+                    f"{name} = {_toml_value(held)}" for name, held in item.items() if held is not None
+                )
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
+
+
+def _toml_value(value: object) -> str:
+    # JSON's strings, numbers, booleans and arrays of them are TOML's.
+    return json.dumps(value, ensure_ascii=False)

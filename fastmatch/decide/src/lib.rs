@@ -1,1 +1,27 @@
-//! Configuration compiled to tables: identity, route, policy, record of one request.
+//! Configuration compiled to tables: identity, verdict, policy, heads and record of one request.
+//!
+//! `Gate` holds what all connections of a worker share and swaps it by one store; `Downstream` and `Upstream` are the
+//! codecs of one connection each. Bytes in, bytes and numbers out; no I/O but the counters in shared memory.
+#![forbid(unsafe_code)]
+
+pub mod answer;
+pub mod config;
+mod date;
+pub mod downstream;
+mod events;
+mod exchange;
+mod forward;
+mod gate;
+mod histogram;
+pub mod identity;
+mod judge;
+mod network;
+mod segment;
+pub mod upstream;
+
+pub use config::{ConfigError, Settings, Tables};
+pub use downstream::Downstream;
+pub use gate::{Gate, InvalidPeer};
+pub use histogram::Histogram;
+pub use segment::{COUNTERS, Counter, GAUGES, Gauge, Segment, SegmentError};
+pub use upstream::Upstream;

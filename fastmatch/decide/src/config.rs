@@ -1,0 +1,209 @@
+//! What the operator wrote -> tables that requests are decided by. Every check is here, once, with the key's name.
+
+use std::fmt;
+
+use http1::Limits;
+use http1::target::Host;
+
+use crate::network::TrustedNetworks;
+
+/// Plain values, as they come from the settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub trusted_proxies: Vec<String>,
+    pub block_score: f64,
+    pub drop_score: Option<f64>,
+    pub observe: bool,
+    pub domains: Vec<String>,
+    pub on_missing: String,
+    pub scheme: String,
+    pub via: String,
+    pub head_bytes: usize,
+    pub target_bytes: usize,
+    pub header_count: usize,
+    pub body_bytes: u64,
+    pub response_head_bytes: usize,
+    pub upstream_host: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            trusted_proxies: Vec::new(),
+            block_score: 7.0,
+            drop_score: None,
+            observe: false,
+            domains: vec!["host".to_owned()],
+            on_missing: "closed".to_owned(),
+            scheme: "http".to_owned(),
+            via: "sentra".to_owned(),
+            head_bytes: 16_384,
+            target_bytes: 8_192,
+            header_count: 100,
+            body_bytes: 0,
+            response_head_bytes: 65_536,
+            upstream_host: None,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    pub key: &'static str,
+    pub reason: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.key, self.reason)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Which subjects besides the client address are judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Domains {
+    pub host: bool,
+    pub origin: bool,
+    pub referer: bool,
+}
+
+/// Immutable; shared by all connections of a worker.
+#[derive(Clone, Debug)]
+pub struct Tables {
+    pub(crate) trusted: TrustedNetworks,
+    /// Scores in tenths.
+    pub(crate) block_score: u8,
+    pub(crate) drop_score: Option<u8>,
+    pub(crate) observe: bool,
+    pub(crate) domains: Domains,
+    pub(crate) fails_open: bool,
+    pub(crate) is_https: bool,
+    pub(crate) via: Vec<u8>,
+    pub(crate) request_limits: Limits,
+    pub(crate) response_limits: Limits,
+    /// `u64::MAX` when there is no limit.
+    pub(crate) body_bytes: u64,
+    pub(crate) upstream_host: Option<Vec<u8>>,
+}
+
+impl Tables {
+    pub fn compile(settings: &Settings) -> Result<Self, ConfigError> {
+        let fails_open = one_of("on_missing", &settings.on_missing, ["closed", "open"])?;
+        let is_https = one_of("scheme", &settings.scheme, ["http", "https"])?;
+        let trusted = TrustedNetworks::parse(settings.trusted_proxies.iter().map(String::as_str))
+            .map_err(|reason| error("trusted_proxies", reason))?;
+        let mut domains = Domains::default();
+        for name in &settings.domains {
+            match name.as_str() {
+                "host" => domains.host = true,
+                "origin" => domains.origin = true,
+                "referer" => domains.referer = true,
+                _ => return Err(error("domains", format!("{name:?} is not host, origin or referer"))),
+            }
+        }
+        if !http1::is_token(settings.via.as_bytes()) {
+            return Err(error("via", format!("{:?} is not a token", settings.via)));
+        }
+        if let Some(host) = &settings.upstream_host {
+            Host::parse(host.as_bytes())
+                .map_err(|_| error("upstream_host", format!("{host:?} is not a host")))?;
+        }
+        let head_bytes = in_range("head_bytes", settings.head_bytes, 256, 1 << 20)?;
+        let field_count = in_range("header_count", settings.header_count, 1, http1::FIELD_CAPACITY)?;
+        let drop_score = settings
+            .drop_score
+            .map(|score| tenths("drop_score", score))
+            .transpose()?;
+        Ok(Self {
+            trusted,
+            block_score: tenths("block_score", settings.block_score)?,
+            drop_score,
+            observe: settings.observe,
+            domains,
+            fails_open,
+            is_https,
+            via: settings.via.clone().into_bytes(),
+            request_limits: Limits {
+                head_bytes,
+                target_bytes: in_range("target_bytes", settings.target_bytes, 16, head_bytes)?,
+                field_count,
+            },
+            response_limits: Limits {
+                head_bytes: in_range("response_head_bytes", settings.response_head_bytes, 256, 1 << 20)?,
+                target_bytes: 0,
+                field_count: http1::FIELD_CAPACITY,
+            },
+            body_bytes: match settings.body_bytes {
+                0 => u64::MAX,
+                limit => limit,
+            },
+            upstream_host: settings.upstream_host.clone().map(String::into_bytes),
+        })
+    }
+}
+
+fn error(key: &'static str, reason: String) -> ConfigError {
+    ConfigError { key, reason }
+}
+
+/// Is it the second of the two?
+fn one_of(key: &'static str, value: &str, choices: [&str; 2]) -> Result<bool, ConfigError> {
+    match choices.iter().position(|choice| *choice == value) {
+        Some(index) => Ok(index == 1),
+        None => Err(error(key, format!("{value:?} is not {} or {}", choices[0], choices[1]))),
+    }
+}
+
+fn in_range(key: &'static str, value: usize, low: usize, high: usize) -> Result<usize, ConfigError> {
+    if (low..=high).contains(&value) {
+        Ok(value)
+    } else {
+        Err(error(key, format!("{value} is not within {low}-{high}")))
+    }
+}
+
+/// 0 is refused: every entry of every list would block, known good ones' neighbours included.
+fn tenths(key: &'static str, score: f64) -> Result<u8, ConfigError> {
+    let scaled = (score * 10.0).round();
+    if !(1.0..=100.0).contains(&scaled) {
+        return Err(error(key, format!("{score} is not within 0.1-10")));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 1-100")]
+    Ok(scaled as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key_of(change: impl FnOnce(&mut Settings)) -> &'static str {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        Tables::compile(&settings).expect_err("refused").key
+    }
+
+    #[test]
+    fn every_wrong_value_names_its_key() {
+        assert_eq!(key_of(|s| s.trusted_proxies = vec!["10.0.0.1/8".into()]), "trusted_proxies");
+        assert_eq!(key_of(|s| s.block_score = 11.0), "block_score");
+        assert_eq!(key_of(|s| s.block_score = f64::NAN), "block_score");
+        assert_eq!(key_of(|s| s.drop_score = Some(0.0)), "drop_score");
+        assert_eq!(key_of(|s| s.domains = vec!["cookie".into()]), "domains");
+        assert_eq!(key_of(|s| s.on_missing = "maybe".into()), "on_missing");
+        assert_eq!(key_of(|s| s.scheme = "ftp".into()), "scheme");
+        assert_eq!(key_of(|s| s.via = "a b".into()), "via");
+        assert_eq!(key_of(|s| s.head_bytes = 1), "head_bytes");
+        assert_eq!(key_of(|s| s.target_bytes = 1 << 20), "target_bytes");
+        assert_eq!(key_of(|s| s.header_count = 1000), "header_count");
+        assert_eq!(key_of(|s| s.response_head_bytes = 0), "response_head_bytes");
+        assert_eq!(key_of(|s| s.upstream_host = Some("a/b".into())), "upstream_host");
+    }
+
+    #[test]
+    fn scores_become_tenths() {
+        let tables = Tables::compile(&Settings::default()).expect("defaults are valid");
+        assert_eq!((tables.block_score, tables.drop_score), (70, None));
+    }
+}

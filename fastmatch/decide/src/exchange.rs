@@ -1,0 +1,113 @@
+//! The one mutable record: what an exchange is, from the first byte of its head to its entry in the counters.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use http1::Version;
+use http1::chunked::Decoder;
+
+use crate::gate::{Gate, REQUEST_ID_BYTES, RequestId};
+use crate::histogram::Histogram;
+use crate::judge::Hosts;
+use crate::segment::{Counter, Gauge};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Before the first byte, or after the last exchange was recorded.
+    Idle,
+    /// Head bytes have come; nothing was decided.
+    Head,
+    /// Forwarded: somebody has to end it.
+    Forwarded,
+}
+
+/// What is still to come of the request's body.
+#[derive(Clone, Debug)]
+pub enum RequestBody {
+    Done,
+    Length(u64),
+    Chunked(Box<Decoder>),
+}
+
+#[derive(Debug)]
+pub struct Exchange {
+    pub phase: Phase,
+    pub started: Instant,
+    pub upstream_started: Instant,
+    pub client: IpAddr,
+    pub request_id: RequestId,
+    pub version: Version,
+    pub keep_alive: bool,
+    pub is_head: bool,
+    pub is_upgrade: bool,
+    pub body: RequestBody,
+    /// Payload bytes of a chunked body so far.
+    pub body_bytes: u64,
+    pub hosts: Hosts,
+}
+
+impl Exchange {
+    pub fn new(peer: IpAddr) -> Self {
+        let now = Instant::now();
+        Self {
+            phase: Phase::Idle,
+            started: now,
+            upstream_started: now,
+            client: peer,
+            request_id: [b'0'; REQUEST_ID_BYTES],
+            version: Version::Http11,
+            keep_alive: false,
+            is_head: false,
+            is_upgrade: false,
+            body: RequestBody::Done,
+            body_bytes: 0,
+            hosts: Hosts::default(),
+        }
+    }
+
+    /// The first byte of a head has come.
+    pub fn start(&mut self, peer: IpAddr, request_id: RequestId) {
+        self.phase = Phase::Head;
+        self.started = Instant::now();
+        self.client = peer;
+        self.request_id = request_id;
+        self.version = Version::Http11;
+        self.keep_alive = false;
+        self.is_head = false;
+        self.is_upgrade = false;
+        self.body = RequestBody::Done;
+        self.body_bytes = 0;
+        self.hosts.clear();
+    }
+
+    /// From here on it counts as in flight.
+    pub fn forwarded(&mut self, gate: &Gate) {
+        self.phase = Phase::Forwarded;
+        gate.adjust(Gauge::RequestsInFlight, 1);
+    }
+
+    pub fn is_body_done(&self) -> bool {
+        matches!(self.body, RequestBody::Done)
+    }
+
+    /// Counts the exchange once, however often it is ended.
+    pub fn record(&mut self, gate: &Gate, status: u16) {
+        match self.phase {
+            Phase::Idle => return,
+            Phase::Head => {}
+            Phase::Forwarded => gate.adjust(Gauge::RequestsInFlight, -1),
+        }
+        self.phase = Phase::Idle;
+        gate.count(Counter::Requests, 1);
+        let class = match status {
+            499 => Counter::ClientGone,
+            ..200 => Counter::Responses1xx,
+            200..300 => Counter::Responses2xx,
+            300..400 => Counter::Responses3xx,
+            400..500 => Counter::Responses4xx,
+            _ => Counter::Responses5xx,
+        };
+        gate.count(class, 1);
+        gate.observe(Histogram::Request, self.started.elapsed());
+    }
+}

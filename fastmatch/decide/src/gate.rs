@@ -1,0 +1,210 @@
+//! What all connections of a worker share: tables, list, clock, counters, events. Each change is one store.
+
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
+use blocklist::Blocklist;
+use http1::render::hex_digit;
+
+use crate::config::Tables;
+use crate::events::{Event, Events};
+use crate::histogram::Histogram;
+use crate::identity::parse_address;
+use crate::judge::{Hosts, judge};
+use crate::segment::{Counter, Gauge, Segment};
+
+pub const REQUEST_ID_BYTES: usize = 32;
+pub type RequestId = [u8; REQUEST_ID_BYTES];
+
+/// What one request is decided by, from its head to its end.
+pub struct Snapshot {
+    pub tables: Arc<Tables>,
+    pub list: Option<Arc<Blocklist>>,
+}
+
+/// A peer name that is no address.
+#[derive(Debug)]
+pub struct InvalidPeer(String);
+
+impl fmt::Display for InvalidPeer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "peer {:?} is not an address", self.0)
+    }
+}
+
+impl std::error::Error for InvalidPeer {}
+
+pub fn parse_peer(peer: &str) -> Result<IpAddr, InvalidPeer> {
+    parse_address(peer).ok_or_else(|| InvalidPeer(peer.to_owned()))
+}
+
+pub struct Gate {
+    snapshot: ArcSwap<Snapshot>,
+    now: AtomicU64,
+    is_draining: AtomicBool,
+    segment: Arc<Segment>,
+    slot: usize,
+    id_seed: u64,
+    id_count: AtomicU64,
+    events: Mutex<Events>,
+}
+
+impl Gate {
+    /// None when the segment has no such slot.
+    pub fn new(tables: Arc<Tables>, segment: Arc<Segment>, slot: usize) -> Option<Self> {
+        (slot < segment.slots()).then(|| Self {
+            snapshot: ArcSwap::from_pointee(Snapshot { tables, list: None }),
+            now: AtomicU64::new(0),
+            is_draining: AtomicBool::new(false),
+            segment,
+            slot,
+            // The standard library's hasher is keyed by the system's random numbers: ids differ between processes.
+            id_seed: RandomState::new().hash_one(slot),
+            id_count: AtomicU64::new(RandomState::new().hash_one(slot)),
+            events: Mutex::default(),
+        })
+    }
+
+    pub fn configure(&self, tables: &Arc<Tables>) {
+        self.snapshot.rcu(|current| Snapshot {
+            tables: Arc::clone(tables),
+            list: current.list.clone(),
+        });
+    }
+
+    pub fn install(&self, list: Option<&Arc<Blocklist>>) {
+        if let Some(list) = list {
+            list.clock().advance(self.now());
+        }
+        self.snapshot.rcu(|current| Snapshot {
+            tables: Arc::clone(&current.tables),
+            list: list.cloned(),
+        });
+    }
+
+    #[inline]
+    pub fn load(&self) -> Guard<Arc<Snapshot>> {
+        self.snapshot.load()
+    }
+
+    pub fn tick(&self, now: u64) {
+        self.now.store(now, Ordering::Relaxed);
+        if let Some(list) = &self.load().list {
+            list.clock().advance(now);
+        }
+    }
+
+    #[inline]
+    pub fn now(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    /// From now on every answer closes its connection.
+    pub fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    pub fn version(&self) -> Option<(u64, u64)> {
+        self.load().list.as_ref().map(|list| list.version())
+    }
+
+    /// False: drop the connection. A trusted proxy speaks for others and is never dropped.
+    pub fn accept(&self, peer: &str) -> Result<bool, InvalidPeer> {
+        let peer = parse_peer(peer)?;
+        let snapshot = self.load();
+        let (Some(drop_score), Some(list)) = (snapshot.tables.drop_score, &snapshot.list) else {
+            return Ok(true);
+        };
+        if snapshot.tables.trusted.contains(peer) {
+            return Ok(true);
+        }
+        let hosts = Hosts::default();
+        let Some(judgement) =
+            judge(list, peer, &hosts).filter(|judgement| judgement.score >= drop_score)
+        else {
+            return Ok(true);
+        };
+        self.count(Counter::Dropped, 1);
+        self.record_drop(&Event {
+            time: self.now(),
+            request_id: b"",
+            client: peer,
+            peer,
+            judgement,
+            method: b"",
+            host: b"",
+            path: b"",
+            action: "dropped",
+            slot: self.slot,
+        });
+        Ok(false)
+    }
+
+    fn record_drop(&self, event: &Event<'_>) {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        if events.samples_drop(event.time) {
+            events.push(event);
+        }
+    }
+
+    pub fn record_event(&self, event: &Event<'_>) {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        if !events.push(event) {
+            self.count(Counter::EventsDropped, 1);
+        }
+    }
+
+    pub fn drain_events(&self) -> Vec<u8> {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.drain()
+    }
+
+    pub fn slot(&self) -> usize {
+        self.slot
+    }
+
+    #[inline]
+    pub fn count(&self, counter: Counter, amount: u64) {
+        self.segment.add(self.slot, counter, amount);
+    }
+
+    #[inline]
+    pub fn adjust(&self, gauge: Gauge, amount: i64) {
+        self.segment.adjust(self.slot, gauge, amount);
+    }
+
+    #[inline]
+    pub fn observe(&self, histogram: Histogram, duration: Duration) {
+        self.segment.observe(self.slot, histogram, duration);
+    }
+
+    /// 128 bits in hexadecimal: a random half per process, and a counter mixed so that neighbours look unrelated.
+    #[inline]
+    pub fn next_request_id(&self) -> RequestId {
+        let count = self.id_count.fetch_add(1, Ordering::Relaxed);
+        let words = [self.id_seed ^ mix(!count), mix(count)];
+        let mut id = [0; REQUEST_ID_BYTES];
+        for (index, digit) in id.iter_mut().enumerate() {
+            *digit = hex_digit(words[index / 16] >> (60 - 4 * (index % 16)));
+        }
+        id
+    }
+}
+
+/// A bijection on 64 bits (splitmix64's finaliser), so ids never repeat within a process.
+fn mix(value: u64) -> u64 {
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}

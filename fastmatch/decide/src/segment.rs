@@ -1,0 +1,287 @@
+//! The pod's shared memory: what each worker slot counts, read by the control process while they run.
+//!
+//! Layout (64-bit words): a header of one cache line (magic, layout version, slots, words per slot), then one block per
+//! slot, each part on cache lines of its own: counters, gauges, histograms. A slot is written by one worker, so its
+//! lines stay in that core's cache; readers add slots up. Relaxed atomics: the numbers need no order among themselves.
+
+use std::fmt;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use blocklist::memory::SharedSegment;
+
+use crate::histogram::{BUCKETS, HISTOGRAM_COUNT, Histogram, bucket_of, upper_bound_seconds};
+
+macro_rules! numbered {
+    ($(#[$about:meta])* $kind:ident, $names:ident: $($(#[$note:meta])* $variant:ident = $name:literal,)+) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(usize)]
+        pub enum $kind { $($(#[$note])* $variant,)+ }
+
+        pub const $names: &[&str] = &[$($name,)+];
+    };
+}
+
+numbered! {
+    /// Only ever grows.
+    Counter, COUNTERS:
+    /// Exchanges that ended, whatever way.
+    Requests = "requests",
+    /// 101 alone: interim answers are not counted.
+    Responses1xx = "responses_1xx",
+    Responses2xx = "responses_2xx",
+    Responses3xx = "responses_3xx",
+    Responses4xx = "responses_4xx",
+    Responses5xx = "responses_5xx",
+    /// 499; not among the 4xx.
+    ClientGone = "client_gone",
+    Denied = "denied",
+    /// Would have been denied, had `observe` not been set.
+    Observed = "observed",
+    /// At accept, before a byte was read.
+    Dropped = "dropped",
+    /// Requests that broke a rule of the codec.
+    Refused = "refused",
+    BytesReceived = "bytes_received",
+    BytesSent = "bytes_sent",
+    UpstreamMalformed = "upstream_malformed",
+    UpstreamTruncated = "upstream_truncated",
+    EventsDropped = "events_dropped",
+    // From here on the connection code adds, by name.
+    Tunnels = "tunnels",
+    Connections = "connections",
+    /// Refused because too many were open.
+    ConnectionsShed = "connections_shed",
+    UpstreamConnections = "upstream_connections",
+    UpstreamConnectErrors = "upstream_connect_errors",
+    UpstreamTimeouts = "upstream_timeouts",
+    UpstreamResets = "upstream_resets",
+    UpstreamStray = "upstream_stray",
+    UpstreamRetries = "upstream_retries",
+    HeadTimeouts = "head_timeouts",
+    BodyTimeouts = "body_timeouts",
+    SendTimeouts = "send_timeouts",
+    IdleTimeouts = "idle_timeouts",
+    TunnelTimeouts = "tunnel_timeouts",
+    ClosedOnBlock = "closed_on_block",
+}
+
+numbered! {
+    /// Goes up and down; cleared when its worker is gone.
+    Gauge, GAUGES:
+    RequestsInFlight = "requests_in_flight",
+    ConnectionsOpen = "connections_open",
+    UpstreamOpen = "upstream_open",
+    UpstreamIdle = "upstream_idle",
+    TunnelsOpen = "tunnels_open",
+    BufferedBytes = "buffered_bytes",
+}
+
+const MAGIC: u64 = u64::from_le_bytes(*b"SENTRASG");
+const LAYOUT_VERSION: u64 = 1;
+const LINE_WORDS: usize = 8;
+const HEADER_WORDS: usize = LINE_WORDS;
+const GAUGE_START: usize = COUNTERS.len().next_multiple_of(LINE_WORDS);
+const HISTOGRAM_START: usize = GAUGE_START + GAUGES.len().next_multiple_of(LINE_WORDS);
+const HISTOGRAM_WORDS: usize = BUCKETS.next_multiple_of(LINE_WORDS);
+const SLOT_WORDS: usize = HISTOGRAM_START + HISTOGRAM_COUNT * HISTOGRAM_WORDS;
+pub const MAX_SLOTS: usize = 1024;
+
+#[derive(Debug)]
+pub enum SegmentError {
+    Io(io::Error),
+    /// What is wrong, found, expected.
+    Layout(&'static str, u64, u64),
+}
+
+impl fmt::Display for SegmentError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => write!(formatter, "{error}"),
+            Self::Layout(field, found, expected) => {
+                write!(formatter, "segment {field} is {found}, expected {expected}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SegmentError {}
+
+impl From<io::Error> for SegmentError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+pub struct Segment {
+    memory: SharedSegment,
+    slots: usize,
+}
+
+impl Segment {
+    pub fn create(slots: usize) -> Result<Self, SegmentError> {
+        if slots == 0 || slots > MAX_SLOTS {
+            return Err(SegmentError::Layout("slots", slots as u64, MAX_SLOTS as u64));
+        }
+        let memory = SharedSegment::create((HEADER_WORDS + slots * SLOT_WORDS) * 8)?;
+        for (word, value) in memory.words().iter().zip(header(slots)) {
+            word.store(value, Ordering::Relaxed);
+        }
+        Ok(Self { memory, slots })
+    }
+
+    pub fn open(descriptor: RawFd) -> Result<Self, SegmentError> {
+        let memory = SharedSegment::open(descriptor)?;
+        let word = |index: usize| {
+            let words = memory.words();
+            words.get(index).map_or(0, |word| word.load(Ordering::Relaxed))
+        };
+        let slots = usize::try_from(word(2)).unwrap_or(usize::MAX);
+        let fields = ["magic", "layout version", "slots", "words per slot"];
+        for (index, (field, expected)) in fields.into_iter().zip(header(slots)).enumerate() {
+            if word(index) != expected {
+                return Err(SegmentError::Layout(field, word(index), expected));
+            }
+        }
+        let wanted = slots
+            .checked_mul(SLOT_WORDS)
+            .and_then(|words| words.checked_add(HEADER_WORDS));
+        if slots == 0 || slots > MAX_SLOTS || wanted.is_none_or(|words| memory.words().len() < words) {
+            return Err(SegmentError::Layout("slots", slots as u64, MAX_SLOTS as u64));
+        }
+        Ok(Self { memory, slots })
+    }
+
+    pub fn descriptor(&self) -> RawFd {
+        self.memory.fd()
+    }
+
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+
+    #[inline]
+    fn word(&self, slot: usize, offset: usize) -> &AtomicU64 {
+        &self.memory.words()[HEADER_WORDS + slot * SLOT_WORDS + offset]
+    }
+
+    /// Panics when the slot is out of range: `Gate` checks its own once.
+    #[inline]
+    pub fn add(&self, slot: usize, counter: Counter, amount: u64) {
+        self.add_at(slot, counter as usize, amount);
+    }
+
+    #[inline]
+    pub fn adjust(&self, slot: usize, gauge: Gauge, amount: i64) {
+        self.add_at(slot, GAUGE_START + gauge as usize, amount.cast_unsigned());
+    }
+
+    #[inline]
+    fn add_at(&self, slot: usize, offset: usize, amount: u64) {
+        self.word(slot, offset).fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// By name; `None` when there is no such name or a counter would shrink.
+    pub fn add_named(&self, slot: usize, name: &str, amount: i64) -> Option<()> {
+        if let Some(index) = COUNTERS.iter().position(|known| *known == name) {
+            let amount = u64::try_from(amount).ok()?;
+            self.add_at(slot, index, amount);
+        } else {
+            let index = GAUGES.iter().position(|known| *known == name)?;
+            self.add_at(slot, GAUGE_START + index, amount.cast_unsigned());
+        }
+        Some(())
+    }
+
+    #[inline]
+    pub fn observe(&self, slot: usize, histogram: Histogram, duration: Duration) {
+        let start = HISTOGRAM_START + histogram as usize * HISTOGRAM_WORDS;
+        self.add_at(slot, start + bucket_of(duration), 1);
+    }
+
+    pub fn clear_gauges(&self, slot: usize) {
+        for index in 0..GAUGES.len() {
+            self.word(slot, GAUGE_START + index).store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Each name with its sum over the given slots.
+    pub fn sums(&self, slots: std::ops::Range<usize>) -> impl Iterator<Item = (&'static str, i64)> {
+        let offsets = (0..COUNTERS.len()).chain(GAUGE_START..GAUGE_START + GAUGES.len());
+        let names = COUNTERS.iter().chain(GAUGES).copied();
+        names.zip(offsets).map(move |(name, offset)| {
+            let total = slots.clone().fold(0_u64, |total, slot| {
+                total.wrapping_add(self.word(slot, offset).load(Ordering::Relaxed))
+            });
+            (name, total.cast_signed())
+        })
+    }
+
+    /// (upper bound in seconds, count) of the buckets that are not empty, ascending, over all slots.
+    pub fn histogram(&self, histogram: Histogram) -> Vec<(f64, u64)> {
+        let start = HISTOGRAM_START + histogram as usize * HISTOGRAM_WORDS;
+        (0..BUCKETS)
+            .map(|bucket| {
+                let count = (0..self.slots)
+                    .map(|slot| self.word(slot, start + bucket).load(Ordering::Relaxed))
+                    .sum();
+                (upper_bound_seconds(bucket), count)
+            })
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+}
+
+fn header(slots: usize) -> [u64; 4] {
+    [MAGIC, LAYOUT_VERSION, slots as u64, SLOT_WORDS as u64]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_mapping_reads_what_each_slot_wrote() {
+        let segment = Segment::create(2).expect("memfd");
+        let other = Segment::open(segment.descriptor()).expect("same layout");
+        segment.add(0, Counter::Denied, 2);
+        segment.add(1, Counter::Denied, 3);
+        segment.adjust(1, Gauge::TunnelsOpen, 4);
+        segment.adjust(1, Gauge::TunnelsOpen, -6);
+        segment.observe(1, Histogram::Upstream, Duration::from_millis(3));
+        let value = |name: &str| {
+            let mut sums = other.sums(0..2);
+            sums.find(|(known, _)| *known == name).map(|(_, value)| value)
+        };
+        assert_eq!(value("denied"), Some(5));
+        assert_eq!(value("tunnels_open"), Some(-2));
+        assert_eq!(other.histogram(Histogram::Upstream).len(), 1);
+        assert!(other.histogram(Histogram::Request).is_empty());
+        other.clear_gauges(1);
+        assert_eq!(value("tunnels_open"), Some(0));
+        assert_eq!(value("denied"), Some(5));
+    }
+
+    #[test]
+    fn another_layout_is_refused_by_name() {
+        let segment = Segment::create(1).expect("memfd");
+        segment.memory.words()[1].store(99, Ordering::Relaxed);
+        let error = Segment::open(segment.descriptor()).err().expect("refused");
+        assert_eq!(error.to_string(), "segment layout version is 99, expected 1");
+        segment.memory.words()[1].store(LAYOUT_VERSION, Ordering::Relaxed);
+        segment.memory.words()[2].store(u64::MAX, Ordering::Relaxed);
+        assert!(Segment::open(segment.descriptor()).is_err());
+    }
+
+    #[test]
+    fn counters_never_shrink_and_unknown_names_are_refused() {
+        let segment = Segment::create(1).expect("memfd");
+        assert_eq!(segment.add_named(0, "upstream_retries", -1), None);
+        assert_eq!(segment.add_named(0, "no_such", 1), None);
+        assert_eq!(segment.add_named(0, "upstream_retries", 1), Some(()));
+        assert_eq!(segment.add_named(0, "upstream_idle", -1), Some(()));
+    }
+}

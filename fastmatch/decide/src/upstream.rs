@@ -1,0 +1,388 @@
+//! The codec of one upstream connection: response bytes -> client bytes.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http1::chunked::{self, Decoder};
+use http1::field::FieldKind;
+use http1::lines::{HeadKind, LineScanner};
+use http1::render::{decimal, decimal_field, field};
+use http1::request::{FieldStorage, is_named_by_connection};
+use http1::response::{self, Parse, ResponseHead};
+use http1::{Framing, Refusal, Version, fields};
+
+use crate::date;
+use crate::downstream::Downstream;
+use crate::gate::Gate;
+use crate::histogram::Histogram;
+use crate::segment::Counter;
+
+pub const RESPONSE_BEGUN: u32 = 1;
+pub const RESPONSE_DONE: u32 = 2;
+pub const REUSE: u32 = 4;
+pub const CLOSE_CLIENT: u32 = 8;
+pub const TUNNEL: u32 = 16;
+pub const BROKEN: u32 = 32;
+
+/// Interim answers to one request; more is a fault.
+const MOST_INTERIM: u32 = 64;
+
+#[derive(Debug)]
+enum State {
+    /// Nothing was asked: whatever comes is a fault.
+    Idle,
+    Head,
+    Length(u64),
+    Chunked(Box<Decoder>),
+    ToClose,
+    Tunnel,
+    Done,
+    Broken,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataOutcome {
+    pub flags: u32,
+    /// The input itself is the output: nothing was written.
+    pub passes_through: bool,
+}
+
+pub struct Upstream {
+    gate: Arc<Gate>,
+    state: State,
+    kept: Vec<u8>,
+    scanner: LineScanner,
+    interim_count: u32,
+    status: u16,
+    /// The client gets chunks, whatever the upstream sends.
+    encodes: bool,
+    closes_client: bool,
+    may_reuse: bool,
+}
+
+impl Upstream {
+    pub fn new(gate: Arc<Gate>) -> Self {
+        Self {
+            gate,
+            state: State::Idle,
+            kept: Vec::new(),
+            scanner: LineScanner::default(),
+            interim_count: 0,
+            status: 0,
+            encodes: false,
+            closes_client: false,
+            may_reuse: false,
+        }
+    }
+
+    /// The exchange was just sent on this connection; may be another one than before (a retry).
+    pub fn begin(&mut self, downstream: &mut Downstream) {
+        downstream.exchange.upstream_started = Instant::now();
+        self.state = State::Head;
+        self.kept = Vec::new();
+        self.interim_count = 0;
+        self.status = 0;
+        self.encodes = false;
+        self.closes_client = false;
+        self.may_reuse = false;
+    }
+
+    /// Is the exchange over, so that nothing more is owed to its client?
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Idle | State::Done | State::Broken)
+    }
+
+    /// Feeds bytes of the answer; output is appended to `out` unless the input is the output.
+    pub fn data(
+        &mut self,
+        data: &[u8],
+        downstream: &mut Downstream,
+        out: &mut Vec<u8>,
+    ) -> DataOutcome {
+        let written = out.len();
+        let mut passes_through = false;
+        let result = match self.state {
+            State::Head => self.heads(data, downstream, out),
+            State::Tunnel => {
+                passes_through = true;
+                Ok(())
+            }
+            State::Idle | State::Done | State::Broken => self.stray(data),
+            State::Length(left) if left >= data.len() as u64 => {
+                passes_through = true;
+                self.length_taken(data.len() as u64, downstream);
+                Ok(())
+            }
+            State::ToClose if !self.encodes => {
+                passes_through = true;
+                Ok(())
+            }
+            _ => self.body(data, downstream, out),
+        };
+        if result.is_err() {
+            self.gate.count(Counter::UpstreamMalformed, 1);
+            self.state = State::Broken;
+        }
+        let sent = if passes_through { data.len() } else { out.len() - written };
+        self.gate.count(Counter::BytesSent, sent as u64);
+        DataOutcome {
+            flags: self.flags(),
+            passes_through,
+        }
+    }
+
+    /// The upstream closed its side.
+    pub fn eof(&mut self, downstream: &mut Downstream, out: &mut Vec<u8>) -> u32 {
+        match self.state {
+            State::ToClose => {
+                if self.encodes {
+                    out.extend_from_slice(chunked::LAST_CHUNK);
+                    self.gate
+                        .count(Counter::BytesSent, chunked::LAST_CHUNK.len() as u64);
+                }
+                self.finish(downstream);
+            }
+            State::Head | State::Length(_) | State::Chunked(_) => {
+                self.gate.count(Counter::UpstreamTruncated, 1);
+                self.state = State::Broken;
+            }
+            State::Idle | State::Tunnel | State::Done | State::Broken => {}
+        }
+        self.may_reuse = false;
+        self.flags()
+    }
+
+    fn flags(&self) -> u32 {
+        let begun = if self.status == 0 { 0 } else { RESPONSE_BEGUN };
+        match self.state {
+            State::Idle | State::Broken => begun | BROKEN,
+            State::Tunnel => begun | TUNNEL,
+            State::Done => {
+                begun
+                    | RESPONSE_DONE
+                    | if self.may_reuse { REUSE } else { 0 }
+                    | if self.closes_client { CLOSE_CLIENT } else { 0 }
+            }
+            _ => begun,
+        }
+    }
+
+    /// Bytes that nobody asked for: they must never reach the next client of this connection.
+    fn stray(&mut self, data: &[u8]) -> Result<(), Refusal> {
+        if !data.is_empty() {
+            self.may_reuse = false;
+        }
+        Ok(())
+    }
+
+    fn heads(
+        &mut self,
+        data: &[u8],
+        downstream: &mut Downstream,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        let gate = Arc::clone(&self.gate);
+        let snapshot = gate.load();
+        let limits = &snapshot.tables.response_limits;
+        let to_head = downstream.exchange.is_head;
+        let mut rest = data;
+        while matches!(self.state, State::Head) && !rest.is_empty() {
+            let mut storage = FieldStorage::new();
+            if self.kept.is_empty() {
+                match response::parse(rest, limits, to_head, &mut storage)? {
+                    Parse::Complete(head) => {
+                        rest = &rest[head.length..];
+                        self.take_head(&head, downstream, out)?;
+                    }
+                    Parse::Incomplete(scanner) => {
+                        self.scanner = scanner;
+                        self.kept.extend_from_slice(rest);
+                        return Ok(());
+                    }
+                }
+                continue;
+            }
+            let kept_before = self.kept.len();
+            let room = (limits.head_bytes + 1).saturating_sub(kept_before);
+            self.kept.extend_from_slice(&rest[..room.min(rest.len())]);
+            let Some(length) = self
+                .scanner
+                .advance(&self.kept, HeadKind::Response, limits)?
+            else {
+                return Ok(());
+            };
+            let kept = std::mem::take(&mut self.kept);
+            rest = &rest[length - kept_before..];
+            match response::parse(&kept[..length], limits, to_head, &mut storage)? {
+                Parse::Complete(head) => self.take_head(&head, downstream, out)?,
+                Parse::Incomplete(_) => return Err(Refusal::Field),
+            }
+        }
+        if matches!(self.state, State::Tunnel) {
+            out.extend_from_slice(rest);
+            return Ok(());
+        }
+        if rest.is_empty() {
+            return Ok(());
+        }
+        self.body(rest, downstream, out)
+    }
+
+    fn take_head(
+        &mut self,
+        head: &ResponseHead<'_, '_>,
+        downstream: &mut Downstream,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        match head.status {
+            101 if downstream.exchange.is_upgrade && head.is_websocket => {
+                self.status = 101;
+                self.write_head(out, head, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
+                self.observe_head(downstream);
+                self.state = State::Tunnel;
+                self.gate.count(Counter::Tunnels, 1);
+                downstream.exchange.record(&self.gate, 101);
+                Ok(())
+            }
+            101 => Err(Refusal::Status),
+            ..200 => {
+                self.interim_count += 1;
+                if self.interim_count > MOST_INTERIM {
+                    return Err(Refusal::Status);
+                }
+                // RFC 9110 section 15.2: forwarded, but never to HTTP/1.0.
+                if downstream.exchange.version == Version::Http11 {
+                    self.write_head(out, head, "");
+                }
+                Ok(())
+            }
+            _ => {
+                self.take_final(head, downstream, out);
+                Ok(())
+            }
+        }
+    }
+
+    fn take_final(
+        &mut self,
+        head: &ResponseHead<'_, '_>,
+        downstream: &mut Downstream,
+        out: &mut Vec<u8>,
+    ) {
+        let is_http11 = downstream.exchange.version == Version::Http11;
+        let request_is_done = downstream.exchange.is_body_done();
+        let has_unknown_end = matches!(head.framing, Framing::Chunked | Framing::ToClose);
+        self.status = head.status;
+        self.encodes = is_http11 && has_unknown_end;
+        self.closes_client =
+            !downstream.keeps_alive() || !request_is_done || (has_unknown_end && !is_http11);
+        self.may_reuse =
+            head.keep_alive && request_is_done && head.framing != Framing::ToClose;
+        let connection = match (self.closes_client, is_http11) {
+            (true, _) => "Connection: close\r\n",
+            (false, false) => "Connection: keep-alive\r\n",
+            (false, true) => "",
+        };
+        self.write_head(out, head, connection);
+        self.observe_head(downstream);
+        match head.framing {
+            Framing::None | Framing::Length(0) => self.finish(downstream),
+            Framing::Length(length) => self.state = State::Length(length),
+            Framing::Chunked => self.state = State::Chunked(Box::default()),
+            Framing::ToClose => self.state = State::ToClose,
+        }
+    }
+
+    fn observe_head(&self, downstream: &Downstream) {
+        let duration = downstream.exchange.upstream_started.elapsed();
+        self.gate.observe(Histogram::Upstream, duration);
+    }
+
+    /// The head for the client: always HTTP/1.1, which says what we speak and not how this message is framed.
+    fn write_head(&self, out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, connection: &str) {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        decimal(out, u64::from(head.status));
+        out.push(b' ');
+        out.extend_from_slice(head.reason);
+        out.extend_from_slice(b"\r\n");
+        fields::copy(out, head.source, head.fields, head.kinds, |_, kind, header| {
+            keeps(head, kind, header.name.as_bytes())
+        });
+        if head.status >= 200 {
+            if self.encodes {
+                field(out, b"Transfer-Encoding", b"chunked");
+            } else if let Some(length) = head.content_length.filter(|_| head.status != 204) {
+                decimal_field(out, b"Content-Length", length);
+            }
+            // RFC 9110 section 6.6.1: a recipient with a clock adds what the origin left out.
+            if !head.has_date {
+                out.extend_from_slice(b"Date: ");
+                date::write(out, self.gate.now());
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+        out.extend_from_slice(connection.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn body(
+        &mut self,
+        data: &[u8],
+        downstream: &mut Downstream,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        match &mut self.state {
+            State::Length(left) => {
+                let length = usize::try_from(*left).unwrap_or(usize::MAX).min(data.len());
+                out.extend_from_slice(&data[..length]);
+                self.length_taken(length as u64, downstream);
+                self.stray(&data[length..])
+            }
+            State::Chunked(decoder) => {
+                let used = if self.encodes {
+                    chunked::recode(decoder, data, out)?.0
+                } else {
+                    decoder.decode(data, |payload| out.extend_from_slice(payload))?
+                };
+                if decoder.is_done() {
+                    self.finish(downstream);
+                }
+                self.stray(&data[used..])
+            }
+            State::ToClose if self.encodes => {
+                chunked::encode(out, data);
+                Ok(())
+            }
+            State::ToClose => {
+                out.extend_from_slice(data);
+                Ok(())
+            }
+            _ => self.stray(data),
+        }
+    }
+
+    fn length_taken(&mut self, length: u64, downstream: &mut Downstream) {
+        if let State::Length(left) = &mut self.state {
+            *left -= length;
+            if *left == 0 {
+                self.finish(downstream);
+            }
+        }
+    }
+
+    fn finish(&mut self, downstream: &mut Downstream) {
+        self.state = State::Done;
+        downstream.exchange.record(&self.gate, self.status);
+    }
+}
+
+fn keeps(head: &ResponseHead<'_, '_>, kind: FieldKind, name: &[u8]) -> bool {
+    match kind {
+        FieldKind::ContentLength
+        | FieldKind::TransferEncoding
+        | FieldKind::Connection
+        | FieldKind::Upgrade
+        | FieldKind::HopByHop => false,
+        _ => !(head.names_fields && is_named_by_connection(name, kind, head.fields, head.kinds)),
+    }
+}

@@ -239,7 +239,7 @@ class GateConfig:
         block_score: float = 7.0,
         drop_score: float | None = None,
         observe: bool = False,
-        domains: Sequence[Literal["host", "origin", "referer"]] = ("host",),
+        domains: Sequence[Literal["host", "origin", "referer"]] = ...,
         on_missing: Literal["open", "closed"] = "closed",
         scheme: Literal["http", "https"] = "http",
         via: str = "sentra",
@@ -250,7 +250,7 @@ class GateConfig:
         response_head_bytes: int = 65536,
         upstream_host: str | None = None,
     ) -> GateConfig:
-        """`body_bytes`: largest request body, 0 = no limit (413). `upstream_host`: Host to send, None = the client's."""
+        """`domains`: hosts judged beside the client, by default `host`. `body_bytes`: largest request body, 0 = no limit (413). `upstream_host`: Host to send, None = the client's."""
 
 @final
 class Gate:
@@ -264,6 +264,8 @@ class Gate:
         """False: drop this connection before a byte is read (`drop_score`); counted here."""
     def tick(self, now: int, /) -> None:
         """Set the coarse clock (Unix seconds) of verdicts, dates and events."""
+    def drain(self) -> None:
+        """From now on every answer closes its connection (graceful stop)."""
     def drain_events(self) -> bytes:
         """Denials since the last call as JSON lines (bounded; overflow is counted, not kept)."""
     @property

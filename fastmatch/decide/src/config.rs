@@ -100,7 +100,12 @@ impl Tables {
                 "host" => domains.host = true,
                 "origin" => domains.origin = true,
                 "referer" => domains.referer = true,
-                _ => return Err(error("domains", format!("{name:?} is not host, origin or referer"))),
+                _ => {
+                    return Err(error(
+                        "domains",
+                        format!("{name:?} is not host, origin or referer"),
+                    ));
+                }
             }
         }
         if !http1::is_token(settings.via.as_bytes()) {
@@ -111,7 +116,12 @@ impl Tables {
                 .map_err(|_| error("upstream_host", format!("{host:?} is not a host")))?;
         }
         let head_bytes = in_range("head_bytes", settings.head_bytes, 256, 1 << 20)?;
-        let field_count = in_range("header_count", settings.header_count, 1, http1::FIELD_CAPACITY)?;
+        let field_count = in_range(
+            "header_count",
+            settings.header_count,
+            1,
+            http1::FIELD_CAPACITY,
+        )?;
         let drop_score = settings
             .drop_score
             .map(|score| tenths("drop_score", score))
@@ -131,7 +141,12 @@ impl Tables {
                 field_count,
             },
             response_limits: Limits {
-                head_bytes: in_range("response_head_bytes", settings.response_head_bytes, 256, 1 << 20)?,
+                head_bytes: in_range(
+                    "response_head_bytes",
+                    settings.response_head_bytes,
+                    256,
+                    1 << 20,
+                )?,
                 target_bytes: 0,
                 field_count: http1::FIELD_CAPACITY,
             },
@@ -152,11 +167,19 @@ fn error(key: &'static str, reason: String) -> ConfigError {
 fn one_of(key: &'static str, value: &str, choices: [&str; 2]) -> Result<bool, ConfigError> {
     match choices.iter().position(|choice| *choice == value) {
         Some(index) => Ok(index == 1),
-        None => Err(error(key, format!("{value:?} is not {} or {}", choices[0], choices[1]))),
+        None => Err(error(
+            key,
+            format!("{value:?} is not {} or {}", choices[0], choices[1]),
+        )),
     }
 }
 
-fn in_range(key: &'static str, value: usize, low: usize, high: usize) -> Result<usize, ConfigError> {
+fn in_range(
+    key: &'static str,
+    value: usize,
+    low: usize,
+    high: usize,
+) -> Result<usize, ConfigError> {
     if (low..=high).contains(&value) {
         Ok(value)
     } else {
@@ -170,7 +193,11 @@ fn tenths(key: &'static str, score: f64) -> Result<u8, ConfigError> {
     if !(1.0..=100.0).contains(&scaled) {
         return Err(error(key, format!("{score} is not within 0.1-10")));
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 1-100")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "within 1-100"
+    )]
     Ok(scaled as u8)
 }
 
@@ -186,7 +213,10 @@ mod tests {
 
     #[test]
     fn every_wrong_value_names_its_key() {
-        assert_eq!(key_of(|s| s.trusted_proxies = vec!["10.0.0.1/8".into()]), "trusted_proxies");
+        assert_eq!(
+            key_of(|s| s.trusted_proxies = vec!["10.0.0.1/8".into()]),
+            "trusted_proxies"
+        );
         assert_eq!(key_of(|s| s.block_score = 11.0), "block_score");
         assert_eq!(key_of(|s| s.block_score = f64::NAN), "block_score");
         assert_eq!(key_of(|s| s.drop_score = Some(0.0)), "drop_score");
@@ -198,7 +228,10 @@ mod tests {
         assert_eq!(key_of(|s| s.target_bytes = 1 << 20), "target_bytes");
         assert_eq!(key_of(|s| s.header_count = 1000), "header_count");
         assert_eq!(key_of(|s| s.response_head_bytes = 0), "response_head_bytes");
-        assert_eq!(key_of(|s| s.upstream_host = Some("a/b".into())), "upstream_host");
+        assert_eq!(
+            key_of(|s| s.upstream_host = Some("a/b".into())),
+            "upstream_host"
+        );
     }
 
     #[test]

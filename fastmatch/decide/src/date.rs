@@ -1,7 +1,5 @@
 //! Unix seconds -> IMF-fixdate (RFC 9110 section 5.6.7), about 20 ns.
 
-pub const DATE_BYTES: usize = 29;
-
 const DAYS: [&[u8; 3]; 7] = [b"Thu", b"Fri", b"Sat", b"Sun", b"Mon", b"Tue", b"Wed"];
 const MONTHS: [&[u8; 3]; 12] = [
     b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
@@ -42,7 +40,11 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     (year, month, day)
 }
@@ -63,7 +65,6 @@ mod tests {
             let mut out = Vec::new();
             write(&mut out, seconds);
             assert_eq!(String::from_utf8_lossy(&out), expected);
-            assert_eq!(out.len(), DATE_BYTES);
         }
     }
 }

@@ -113,6 +113,8 @@ impl Downstream {
             Ok(outcome) => outcome,
             Err(refusal) => {
                 self.kept = Vec::new();
+                // Whatever follows cannot be told apart from a body.
+                self.exchange.keep_alive = false;
                 self.gate.count(Counter::Refused, 1);
                 HeadOutcome::Refused(refusal)
             }
@@ -151,9 +153,11 @@ impl Downstream {
         // Enough to see that it is too long, the forgiven empty line included; a body behind the head stays where it is.
         let room = (limits.head_bytes + 3).saturating_sub(kept_before);
         self.kept.extend_from_slice(&data[..room.min(data.len())]);
-        let length = match self.scanner.advance(&self.kept, HeadKind::Request, limits)? {
-            Some(length) => length,
-            None => return Ok(HeadOutcome::Incomplete),
+        let Some(length) = self
+            .scanner
+            .advance(&self.kept, HeadKind::Request, limits)?
+        else {
+            return Ok(HeadOutcome::Incomplete);
         };
         let kept = std::mem::take(&mut self.kept);
         let consumed = length - kept_before;
@@ -270,7 +274,9 @@ impl Downstream {
         let mut action = FORWARD;
         let (body_kind, length) = match (&self.exchange.body, head.framing) {
             (_, Framing::Chunked) => (BODY_CHUNKED, -1),
-            (RequestBody::Length(left), _) => (BODY_LENGTH, left.cast_signed()),
+            (RequestBody::Length(left), _) => {
+                (BODY_LENGTH, i64::try_from(*left).unwrap_or(i64::MAX))
+            }
             (_, Framing::Length(_)) => (BODY_LENGTH, 0),
             _ => (BODY_NONE, 0),
         };

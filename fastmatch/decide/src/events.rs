@@ -70,7 +70,11 @@ fn render(out: &mut Vec<u8>, event: &Event<'_>) {
     write_address(&mut client, event.client);
     let mut peer = Vec::with_capacity(40);
     write_address(&mut peer, event.peer);
-    let value = if judgement.value.is_empty() { &client } else { judgement.value };
+    let value = if judgement.value.is_empty() {
+        &client
+    } else {
+        judgement.value
+    };
     out.extend_from_slice(b"{\"time\":");
     decimal(out, event.time);
     text_member(out, "request_id", event.request_id);

@@ -38,7 +38,9 @@ pub fn is_loop(head: &RequestHead<'_, '_>, via: &[u8]) -> bool {
         .flat_map(list::elements)
         .any(|element| {
             let mut words = element.split(|octet| matches!(octet, b' ' | b'\t'));
-            words.nth(1).is_some_and(|name| name.eq_ignore_ascii_case(via))
+            words
+                .nth(1)
+                .is_some_and(|name| name.eq_ignore_ascii_case(via))
         })
 }
 
@@ -87,9 +89,13 @@ pub fn write(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, forward: &Forward<'_
     let received_host = head.host.map_or(NO_HOST, |host| host.text);
     let host = forward.tables.upstream_host.as_deref();
     field(out, b"Host", host.unwrap_or(received_host));
-    fields::copy(out, head.source, head.fields, head.kinds, |_, kind, header| {
-        keeps(head, forward, kind, header.name.as_bytes())
-    });
+    fields::copy(
+        out,
+        head.source,
+        head.fields,
+        head.kinds,
+        |_, kind, header| keeps(head, forward, kind, header.name.as_bytes()),
+    );
     write_framing(out, head);
     write_identity(out, head, forward, received_host);
     write_verdict(out, forward);
@@ -156,7 +162,11 @@ fn write_identity(
     } else {
         write_address(out, forward.client);
     }
-    let ours: &[u8] = if forward.tables.is_https { b"https" } else { b"http" };
+    let ours: &[u8] = if forward.tables.is_https {
+        b"https"
+    } else {
+        b"http"
+    };
     let proto = told_by_proxy(head, forward, FieldKind::ForwardedProto, |value| {
         value.eq_ignore_ascii_case(b"http") || value.eq_ignore_ascii_case(b"https")
     });

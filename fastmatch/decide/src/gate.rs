@@ -6,7 +6,7 @@ use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
 use blocklist::Blocklist;
@@ -60,7 +60,11 @@ impl Gate {
     pub fn new(tables: Arc<Tables>, segment: Arc<Segment>, slot: usize) -> Option<Self> {
         (slot < segment.slots()).then(|| Self {
             snapshot: ArcSwap::from_pointee(Snapshot { tables, list: None }),
-            now: AtomicU64::new(0),
+            now: AtomicU64::new(
+                SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .map_or(0, |since| since.as_secs()),
+            ),
             is_draining: AtomicBool::new(false),
             segment,
             slot,

@@ -17,9 +17,10 @@ const FIRST_OCTAVE: u32 = 10;
 const OCTAVES: u32 = 30;
 const STEP_BITS: u32 = 5;
 const STEPS: u64 = 1 << STEP_BITS;
+const STEPS_PER_OCTAVE: usize = 1 << STEP_BITS;
 
 /// One bucket below, one above.
-pub const BUCKETS: usize = (OCTAVES as usize) * (STEPS as usize) + 2;
+pub const BUCKETS: usize = (OCTAVES as usize) * STEPS_PER_OCTAVE + 2;
 
 #[inline]
 pub fn bucket_of(duration: Duration) -> usize {
@@ -64,7 +65,7 @@ mod tests {
         while nanoseconds < 1 << 40 {
             for value in [nanoseconds, nanoseconds + nanoseconds / 3] {
                 let bucket = bucket_of(Duration::from_nanos(value));
-                let seconds = value as f64 / 1e9;
+                let seconds = Duration::from_nanos(value).as_secs_f64();
                 assert!(seconds < upper_bound_seconds(bucket), "{value}");
                 if bucket > 0 {
                     assert!(seconds >= upper_bound_seconds(bucket - 1), "{value}");

@@ -14,9 +14,7 @@ const MOST_HOPS: usize = 32;
 pub fn parse_address(text: &str) -> Option<IpAddr> {
     let without_zone = match text.split_once('%') {
         // A zone belongs to an IPv6 address and is not empty (RFC 4007 section 11).
-        Some((address, zone)) if !zone.is_empty() => {
-            IpAddr::V6(address.parse::<Ipv6Addr>().ok()?)
-        }
+        Some((address, zone)) if !zone.is_empty() => IpAddr::V6(address.parse::<Ipv6Addr>().ok()?),
         Some(_) => return None,
         None => text.parse().ok()?,
     };

@@ -52,9 +52,7 @@ impl Hosts {
     /// Collects what the configuration asks for. A field that holds no host has none to judge.
     pub fn collect(&mut self, head: &RequestHead<'_, '_>, domains: Domains) {
         self.clear();
-        if domains.host
-            && let Some(host) = head.host
-        {
+        if let Some(host) = head.host.filter(|_| domains.host) {
             self.push(Subject::Host, host.name);
         }
         if !domains.origin && !domains.referer {

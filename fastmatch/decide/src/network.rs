@@ -26,7 +26,10 @@ fn bits(address: IpAddr) -> u128 {
 impl TrustedNetworks {
     /// Host bits that are set are an error: `10.0.0.1/8` is somebody's typing mistake.
     pub fn parse<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Self, String> {
-        let networks = texts.into_iter().map(parse_network).collect::<Result<_, _>>()?;
+        let networks = texts
+            .into_iter()
+            .map(parse_network)
+            .collect::<Result<_, _>>()?;
         Ok(Self { networks })
     }
 
@@ -107,7 +110,17 @@ mod tests {
 
     #[test]
     fn typing_mistakes_are_refused() {
-        for text in ["10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/+8", "::/129", "x", "", "10.0.0", "::ffff:10.0.0.0/104"] {
+        for text in [
+            "10.0.0.1/8",
+            "10.0.0.0/33",
+            "10.0.0.0/",
+            "10.0.0.0/+8",
+            "::/129",
+            "x",
+            "",
+            "10.0.0",
+            "::ffff:10.0.0.0/104",
+        ] {
             assert!(TrustedNetworks::parse([text]).is_err(), "{text}");
         }
     }

@@ -124,7 +124,11 @@ pub struct Segment {
 impl Segment {
     pub fn create(slots: usize) -> Result<Self, SegmentError> {
         if slots == 0 || slots > MAX_SLOTS {
-            return Err(SegmentError::Layout("slots", slots as u64, MAX_SLOTS as u64));
+            return Err(SegmentError::Layout(
+                "slots",
+                slots as u64,
+                MAX_SLOTS as u64,
+            ));
         }
         let memory = SharedSegment::create((HEADER_WORDS + slots * SLOT_WORDS) * 8)?;
         for (word, value) in memory.words().iter().zip(header(slots)) {
@@ -137,7 +141,9 @@ impl Segment {
         let memory = SharedSegment::open(descriptor)?;
         let word = |index: usize| {
             let words = memory.words();
-            words.get(index).map_or(0, |word| word.load(Ordering::Relaxed))
+            words
+                .get(index)
+                .map_or(0, |word| word.load(Ordering::Relaxed))
         };
         let slots = usize::try_from(word(2)).unwrap_or(usize::MAX);
         let fields = ["magic", "layout version", "slots", "words per slot"];
@@ -149,8 +155,15 @@ impl Segment {
         let wanted = slots
             .checked_mul(SLOT_WORDS)
             .and_then(|words| words.checked_add(HEADER_WORDS));
-        if slots == 0 || slots > MAX_SLOTS || wanted.is_none_or(|words| memory.words().len() < words) {
-            return Err(SegmentError::Layout("slots", slots as u64, MAX_SLOTS as u64));
+        if slots == 0
+            || slots > MAX_SLOTS
+            || wanted.is_none_or(|words| memory.words().len() < words)
+        {
+            return Err(SegmentError::Layout(
+                "slots",
+                slots as u64,
+                MAX_SLOTS as u64,
+            ));
         }
         Ok(Self { memory, slots })
     }
@@ -176,7 +189,7 @@ impl Segment {
 
     #[inline]
     pub fn adjust(&self, slot: usize, gauge: Gauge, amount: i64) {
-        self.add_at(slot, GAUGE_START + gauge as usize, amount.cast_unsigned());
+        self.add_at(slot, GAUGE_START + gauge as usize, two_complement(amount));
     }
 
     #[inline]
@@ -191,7 +204,7 @@ impl Segment {
             self.add_at(slot, index, amount);
         } else {
             let index = GAUGES.iter().position(|known| *known == name)?;
-            self.add_at(slot, GAUGE_START + index, amount.cast_unsigned());
+            self.add_at(slot, GAUGE_START + index, two_complement(amount));
         }
         Some(())
     }
@@ -204,7 +217,8 @@ impl Segment {
 
     pub fn clear_gauges(&self, slot: usize) {
         for index in 0..GAUGES.len() {
-            self.word(slot, GAUGE_START + index).store(0, Ordering::Relaxed);
+            self.word(slot, GAUGE_START + index)
+                .store(0, Ordering::Relaxed);
         }
     }
 
@@ -216,7 +230,7 @@ impl Segment {
             let total = slots.clone().fold(0_u64, |total, slot| {
                 total.wrapping_add(self.word(slot, offset).load(Ordering::Relaxed))
             });
-            (name, total.cast_signed())
+            (name, i64::from_ne_bytes(total.to_ne_bytes()))
         })
     }
 
@@ -233,6 +247,11 @@ impl Segment {
             .filter(|(_, count)| *count > 0)
             .collect()
     }
+}
+
+/// A gauge is a signed number in an unsigned word: adding wraps to the right sum.
+fn two_complement(amount: i64) -> u64 {
+    u64::from_ne_bytes(amount.to_ne_bytes())
 }
 
 fn header(slots: usize) -> [u64; 4] {
@@ -254,7 +273,8 @@ mod tests {
         segment.observe(1, Histogram::Upstream, Duration::from_millis(3));
         let value = |name: &str| {
             let mut sums = other.sums(0..2);
-            sums.find(|(known, _)| *known == name).map(|(_, value)| value)
+            sums.find(|(known, _)| *known == name)
+                .map(|(_, value)| value)
         };
         assert_eq!(value("denied"), Some(5));
         assert_eq!(value("tunnels_open"), Some(-2));
@@ -270,7 +290,10 @@ mod tests {
         let segment = Segment::create(1).expect("memfd");
         segment.memory.words()[1].store(99, Ordering::Relaxed);
         let error = Segment::open(segment.descriptor()).err().expect("refused");
-        assert_eq!(error.to_string(), "segment layout version is 99, expected 1");
+        assert_eq!(
+            error.to_string(),
+            "segment layout version is 99, expected 1"
+        );
         segment.memory.words()[1].store(LAYOUT_VERSION, Ordering::Relaxed);
         segment.memory.words()[2].store(u64::MAX, Ordering::Relaxed);
         assert!(Segment::open(segment.descriptor()).is_err());

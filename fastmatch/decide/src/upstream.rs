@@ -107,7 +107,10 @@ impl Upstream {
                 passes_through = true;
                 Ok(())
             }
-            State::Idle | State::Done | State::Broken => self.stray(data),
+            State::Idle | State::Done | State::Broken => {
+                self.stray(data);
+                Ok(())
+            }
             State::Length(left) if left >= data.len() as u64 => {
                 passes_through = true;
                 self.length_taken(data.len() as u64, downstream);
@@ -123,7 +126,11 @@ impl Upstream {
             self.gate.count(Counter::UpstreamMalformed, 1);
             self.state = State::Broken;
         }
-        let sent = if passes_through { data.len() } else { out.len() - written };
+        let sent = if passes_through {
+            data.len()
+        } else {
+            out.len() - written
+        };
         self.gate.count(Counter::BytesSent, sent as u64);
         DataOutcome {
             flags: self.flags(),
@@ -152,7 +159,7 @@ impl Upstream {
         self.flags()
     }
 
-    fn flags(&self) -> u32 {
+    pub fn flags(&self) -> u32 {
         let begun = if self.status == 0 { 0 } else { RESPONSE_BEGUN };
         match self.state {
             State::Idle | State::Broken => begun | BROKEN,
@@ -168,11 +175,8 @@ impl Upstream {
     }
 
     /// Bytes that nobody asked for: they must never reach the next client of this connection.
-    fn stray(&mut self, data: &[u8]) -> Result<(), Refusal> {
-        if !data.is_empty() {
-            self.may_reuse = false;
-        }
-        Ok(())
+    pub fn stray(&mut self, data: &[u8]) {
+        self.may_reuse &= data.is_empty();
     }
 
     fn heads(
@@ -240,7 +244,6 @@ impl Upstream {
                 self.write_head(out, head, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
                 self.observe_head(downstream);
                 self.state = State::Tunnel;
-                self.gate.count(Counter::Tunnels, 1);
                 downstream.exchange.record(&self.gate, 101);
                 Ok(())
             }
@@ -276,8 +279,7 @@ impl Upstream {
         self.encodes = is_http11 && has_unknown_end;
         self.closes_client =
             !downstream.keeps_alive() || !request_is_done || (has_unknown_end && !is_http11);
-        self.may_reuse =
-            head.keep_alive && request_is_done && head.framing != Framing::ToClose;
+        self.may_reuse = head.keep_alive && request_is_done && head.framing != Framing::ToClose;
         let connection = match (self.closes_client, is_http11) {
             (true, _) => "Connection: close\r\n",
             (false, false) => "Connection: keep-alive\r\n",
@@ -305,9 +307,13 @@ impl Upstream {
         out.push(b' ');
         out.extend_from_slice(head.reason);
         out.extend_from_slice(b"\r\n");
-        fields::copy(out, head.source, head.fields, head.kinds, |_, kind, header| {
-            keeps(head, kind, header.name.as_bytes())
-        });
+        fields::copy(
+            out,
+            head.source,
+            head.fields,
+            head.kinds,
+            |_, kind, header| keeps(head, kind, header.name.as_bytes()),
+        );
         if head.status >= 200 {
             if self.encodes {
                 field(out, b"Transfer-Encoding", b"chunked");
@@ -336,7 +342,7 @@ impl Upstream {
                 let length = usize::try_from(*left).unwrap_or(usize::MAX).min(data.len());
                 out.extend_from_slice(&data[..length]);
                 self.length_taken(length as u64, downstream);
-                self.stray(&data[length..])
+                self.stray(&data[length..]);
             }
             State::Chunked(decoder) => {
                 let used = if self.encodes {
@@ -347,18 +353,13 @@ impl Upstream {
                 if decoder.is_done() {
                     self.finish(downstream);
                 }
-                self.stray(&data[used..])
+                self.stray(&data[used..]);
             }
-            State::ToClose if self.encodes => {
-                chunked::encode(out, data);
-                Ok(())
-            }
-            State::ToClose => {
-                out.extend_from_slice(data);
-                Ok(())
-            }
+            State::ToClose if self.encodes => chunked::encode(out, data),
+            State::ToClose => out.extend_from_slice(data),
             _ => self.stray(data),
         }
+        Ok(())
     }
 
     fn length_taken(&mut self, length: u64, downstream: &mut Downstream) {

@@ -57,11 +57,7 @@ impl Decoder {
     }
 
     /// Gives every piece of payload to `sink`, returns how many bytes of `input` belong to this body.
-    pub fn decode(
-        &mut self,
-        input: &[u8],
-        mut sink: impl FnMut(&[u8]),
-    ) -> Result<usize, Refusal> {
+    pub fn decode(&mut self, input: &[u8], mut sink: impl FnMut(&[u8])) -> Result<usize, Refusal> {
         let mut position = 0;
         while let Some(&octet) = input.get(position) {
             match self.state {
@@ -84,7 +80,11 @@ impl Decoder {
                 State::SizeEnd => {
                     expect(octet, b'\n')?;
                     self.extension_bytes = 0;
-                    self.state = if self.remaining == 0 { State::Trailer } else { State::Data };
+                    self.state = if self.remaining == 0 {
+                        State::Trailer
+                    } else {
+                        State::Data
+                    };
                 }
                 State::DataReturn => {
                     expect(octet, b'\r')?;

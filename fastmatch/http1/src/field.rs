@@ -44,7 +44,8 @@ pub fn classify(name: &[u8]) -> FieldKind {
     // Folded without a branch per byte, so that the compiler can use vector compares.
     let has_underscore = name
         .iter()
-        .fold(false, |found, &octet| found | (octet == b'_'));
+        .fold(0, |found, &octet| found | u8::from(octet == b'_'))
+        != 0;
     if has_underscore {
         return classify_underscored(name);
     }
@@ -152,10 +153,7 @@ mod tests {
     #[test]
     fn names_are_known_in_any_case() {
         assert_eq!(classify(b"hOsT"), FieldKind::Host);
-        assert_eq!(
-            classify(b"TRANSFER-encoding"),
-            FieldKind::TransferEncoding
-        );
+        assert_eq!(classify(b"TRANSFER-encoding"), FieldKind::TransferEncoding);
         assert_eq!(classify(b"X-FORWARDED-For"), FieldKind::ForwardedFor);
         assert_eq!(classify(b"x-forwarded-port"), FieldKind::Forwarded);
         assert_eq!(classify(b"content-range"), FieldKind::Protected);

@@ -80,5 +80,5 @@ pub fn parse_decimal(text: &[u8]) -> Option<u64> {
             .checked_mul(10)?
             .checked_add(u64::from(octet - b'0'))?;
     }
-    (value <= i64::MAX as u64).then_some(value)
+    i64::try_from(value).is_ok().then_some(value)
 }

@@ -49,6 +49,10 @@ pub enum Method {
 }
 
 /// A strict request head; everything borrows from the input.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of one head"
+)]
 #[derive(Debug)]
 pub struct RequestHead<'h, 'b> {
     pub method: Method,
@@ -73,7 +77,6 @@ pub struct RequestHead<'h, 'b> {
     pub length: usize,
 }
 
-#[expect(clippy::large_enum_variant, reason = "returned once, by value, on the hot path")]
 pub enum Parse<'h, 'b> {
     Complete(RequestHead<'h, 'b>),
     /// Keep the bytes and go on with this scanner.
@@ -106,7 +109,11 @@ pub fn parse<'h, 'b>(
             else {
                 return Err(Refusal::StartLine);
             };
-            let version = if version == 0 { Version::Http10 } else { Version::Http11 };
+            let version = if version == 0 {
+                Version::Http10
+            } else {
+                Version::Http11
+            };
             let mut head = judge(method, target, version, fields, kinds)?;
             head.length = blank + length;
             head.source = bytes;
@@ -151,7 +158,9 @@ fn is_strict(
         });
     line_end <= length
         && first_line == start_line_end
-        && bytes.get(..length).is_some_and(|head| head.ends_with(b"\r\n\r\n"))
+        && bytes
+            .get(..length)
+            .is_some_and(|head| head.ends_with(b"\r\n\r\n"))
         && length <= limits.head_bytes
         && method.len() <= METHOD_BYTES
         && target.len() <= limits.target_bytes
@@ -161,6 +170,10 @@ fn is_strict(
 }
 
 /// What the fields add up to, before the rules about combinations.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of one head"
+)]
 #[derive(Default)]
 struct Findings<'b> {
     host: Option<&'b [u8]>,
@@ -297,10 +310,15 @@ fn effective_host<'b>(
     target: &Target<'b>,
     version: Version,
 ) -> Result<Option<Host<'b>>, Refusal> {
-    let received = field.map(|value| Host::parse(value)).transpose()?;
+    let received = field.map(Host::parse).transpose()?;
     match (received, target) {
         (None, _) if version == Version::Http11 => Err(Refusal::Host),
-        (Some(received), Target::Absolute { host, default_port, .. }) => {
+        (
+            Some(received),
+            Target::Absolute {
+                host, default_port, ..
+            },
+        ) => {
             if received.is_same(host, *default_port) {
                 Ok(Some(*host))
             } else {

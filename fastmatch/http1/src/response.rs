@@ -9,6 +9,10 @@ use crate::request::{FieldStorage, check_coding};
 use crate::{FIELD_CAPACITY, Framing, Limits, Refusal, Version, list};
 
 /// A strict response head; everything borrows from the input.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of one head"
+)]
 #[derive(Debug)]
 pub struct ResponseHead<'h, 'b> {
     pub status: u16,
@@ -30,7 +34,6 @@ pub struct ResponseHead<'h, 'b> {
     pub length: usize,
 }
 
-#[expect(clippy::large_enum_variant, reason = "returned once, by value, on the hot path")]
 pub enum Parse<'h, 'b> {
     Complete(ResponseHead<'h, 'b>),
     Incomplete(LineScanner),
@@ -53,7 +56,11 @@ pub fn parse<'h, 'b>(
             let (Some(code), Some(version)) = (response.code, response.version) else {
                 return Err(Refusal::StartLine);
             };
-            let version = if version == 0 { Version::Http10 } else { Version::Http11 };
+            let version = if version == 0 {
+                Version::Http10
+            } else {
+                Version::Http11
+            };
             let mut head = judge(code, version, to_head, response.headers, kinds)?;
             head.reason = reason_of(data);
             head.length = length;
@@ -96,11 +103,17 @@ fn is_strict(
     lines_are_strict
         && data.starts_with(b"HTTP/1.")
         && first_line_end.is_some_and(|end| end + 1 == fields_start)
-        && data.get(..length).is_some_and(|head| head.ends_with(b"\r\n\r\n"))
+        && data
+            .get(..length)
+            .is_some_and(|head| head.ends_with(b"\r\n\r\n"))
         && length <= limits.head_bytes
         && response.headers.len() <= limits.field_count
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of one head"
+)]
 #[derive(Default)]
 struct Findings {
     length: Option<u64>,

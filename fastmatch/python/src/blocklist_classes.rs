@@ -8,7 +8,6 @@ mod verdict;
 
 use pyo3::prelude::*;
 
-#[allow(unused_imports, reason = "the gate's classes are on their way")]
 pub(crate) use list::PyBlocklist;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -18,7 +17,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<verdict::PyExplanation>()?;
     module.add_class::<builder::PyBuilder>()?;
     module.add_class::<builder::PyLoadReport>()?;
-    module.add_class::<list::PyBlocklist>()?;
+    module.add_class::<PyBlocklist>()?;
     module.add_function(wrap_pyfunction!(entry::pack_entries, module)?)?;
     module.add_function(wrap_pyfunction!(entry::unpack_entries, module)?)?;
     module.add_function(wrap_pyfunction!(entry::canonical_target, module)?)

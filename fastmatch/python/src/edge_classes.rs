@@ -1,5 +1,42 @@
-use pyo3::prelude::*;
+//! The gate and the codecs as Python sees them: conversions only.
 
-pub(crate) fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+mod codec;
+mod gate;
+mod segment;
+
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use decide::{downstream, upstream};
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<segment::PySegment>()?;
+    module.add_class::<gate::PyGateConfig>()?;
+    module.add_class::<gate::PyGate>()?;
+    module.add_class::<codec::PyDownstream>()?;
+    module.add_class::<codec::PyUpstream>()?;
+    let python = module.py();
+    module.add("COUNTERS", PyTuple::new(python, decide::COUNTERS)?)?;
+    module.add("GAUGES", PyTuple::new(python, decide::GAUGES)?)?;
+    for (name, value) in [
+        ("FORWARD", downstream::FORWARD),
+        ("DENY", downstream::DENY),
+        ("BODY_DONE", downstream::BODY_DONE),
+        ("IDEMPOTENT", downstream::IDEMPOTENT),
+        ("UPGRADE", downstream::UPGRADE),
+        ("CLOSE", downstream::CLOSE),
+        ("EXPECT_CONTINUE", downstream::EXPECT_CONTINUE),
+        ("BODY_NONE", downstream::BODY_NONE),
+        ("BODY_LENGTH", downstream::BODY_LENGTH),
+        ("BODY_CHUNKED", downstream::BODY_CHUNKED),
+        ("RESPONSE_BEGUN", upstream::RESPONSE_BEGUN),
+        ("RESPONSE_DONE", upstream::RESPONSE_DONE),
+        ("REUSE", upstream::REUSE),
+        ("CLOSE_CLIENT", upstream::CLOSE_CLIENT),
+        ("TUNNEL", upstream::TUNNEL),
+        ("BROKEN", upstream::BROKEN),
+    ] {
+        module.add(name, value)?;
+    }
     Ok(())
 }

@@ -1,0 +1,157 @@
+//! Configuration and what all connections of a worker share.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use decide::{Gate, Settings, Tables};
+use pyo3::exceptions::{PyIndexError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::segment::PySegment;
+use crate::blocklist_classes::PyBlocklist;
+
+#[pyclass(name = "GateConfig", module = "fastmatch", frozen)]
+pub(crate) struct PyGateConfig {
+    tables: Arc<Tables>,
+}
+
+#[pymethods]
+impl PyGateConfig {
+    #[new]
+    #[pyo3(signature = (
+        *,
+        trusted_proxies = Vec::new(),
+        block_score = 7.0,
+        drop_score = None,
+        observe = false,
+        domains = None,
+        on_missing = "closed",
+        scheme = "http",
+        via = "sentra",
+        head_bytes = 16384,
+        target_bytes = 8192,
+        header_count = 100,
+        body_bytes = 0,
+        response_head_bytes = 65536,
+        upstream_host = None,
+    ), text_signature = "(*, trusted_proxies=(), block_score=7.0, drop_score=None, observe=False, domains=['host'], \
+        on_missing='closed', scheme='http', via='sentra', head_bytes=16384, target_bytes=8192, header_count=100, \
+        body_bytes=0, response_head_bytes=65536, upstream_host=None)")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "keyword-only settings, one for each key"
+    )]
+    fn new(
+        trusted_proxies: Vec<String>,
+        block_score: f64,
+        drop_score: Option<f64>,
+        observe: bool,
+        domains: Option<Vec<String>>,
+        on_missing: &str,
+        scheme: &str,
+        via: &str,
+        head_bytes: usize,
+        target_bytes: usize,
+        header_count: usize,
+        body_bytes: u64,
+        response_head_bytes: usize,
+        upstream_host: Option<String>,
+    ) -> PyResult<Self> {
+        let settings = Settings {
+            trusted_proxies,
+            block_score,
+            drop_score,
+            observe,
+            domains: domains.unwrap_or_else(|| vec!["host".to_owned()]),
+            on_missing: on_missing.to_owned(),
+            scheme: scheme.to_owned(),
+            via: via.to_owned(),
+            head_bytes,
+            target_bytes,
+            header_count,
+            body_bytes,
+            response_head_bytes,
+            upstream_host,
+        };
+        let tables =
+            Tables::compile(&settings).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        Ok(Self {
+            tables: Arc::new(tables),
+        })
+    }
+}
+
+#[pyclass(name = "Gate", module = "fastmatch", frozen)]
+pub(crate) struct PyGate {
+    pub(crate) gate: Arc<Gate>,
+    /// The object that `install` gives back; the gate itself holds the list within.
+    installed: Mutex<Option<Py<PyBlocklist>>>,
+}
+
+fn invalid_peer(error: &decide::InvalidPeer) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+#[pymethods]
+impl PyGate {
+    #[new]
+    fn new(config: &PyGateConfig, segment: &PySegment, slot: usize) -> PyResult<Self> {
+        let gate = Gate::new(
+            Arc::clone(&config.tables),
+            Arc::clone(&segment.segment),
+            slot,
+        )
+        .ok_or_else(|| {
+            let slots = segment.segment.slots();
+            PyIndexError::new_err(format!("slot {slot} of {slots}"))
+        })?;
+        Ok(Self {
+            gate: Arc::new(gate),
+            installed: Mutex::new(None),
+        })
+    }
+
+    fn configure(&self, config: &PyGateConfig) {
+        self.gate.configure(&config.tables);
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "the object is kept")]
+    fn install(
+        &self,
+        python: Python<'_>,
+        blocklist: Option<Py<PyBlocklist>>,
+    ) -> Option<Py<PyBlocklist>> {
+        // The lock spans both stores, so that the object given back is the list that went out of force.
+        let mut installed = self
+            .installed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let list = blocklist.as_ref().map(|object| object.get().shared());
+        self.gate.install(list);
+        let new = blocklist.as_ref().map(|object| object.clone_ref(python));
+        std::mem::replace(&mut *installed, new)
+    }
+
+    #[pyo3(signature = (peer, /))]
+    fn accept(&self, peer: &str) -> PyResult<bool> {
+        self.gate.accept(peer).map_err(|error| invalid_peer(&error))
+    }
+
+    #[pyo3(signature = (now, /))]
+    fn tick(&self, now: u64) {
+        self.gate.tick(now);
+    }
+
+    fn drain(&self) {
+        self.gate.drain();
+    }
+
+    fn drain_events<'py>(&self, python: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(python, &self.gate.drain_events())
+    }
+
+    #[getter]
+    fn version(&self) -> Option<(u64, u64)> {
+        self.gate.version()
+    }
+}

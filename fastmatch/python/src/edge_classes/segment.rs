@@ -1,0 +1,103 @@
+//! Counters in shared memory.
+
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+use decide::{Histogram, Segment, SegmentError};
+use pyo3::exceptions::{PyIndexError, PyKeyError, PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+#[pyclass(name = "Segment", module = "fastmatch", frozen)]
+pub(crate) struct PySegment {
+    pub(crate) segment: Arc<Segment>,
+}
+
+fn to_python(error: SegmentError) -> PyErr {
+    match error {
+        SegmentError::Io(error) => match error.raw_os_error() {
+            Some(_) => PyOSError::new_err(error),
+            None => PyValueError::new_err(error.to_string()),
+        },
+        SegmentError::Layout(..) => PyValueError::new_err(error.to_string()),
+    }
+}
+
+impl PySegment {
+    fn check(&self, slot: usize) -> PyResult<usize> {
+        if slot < self.segment.slots() {
+            Ok(slot)
+        } else {
+            let slots = self.segment.slots();
+            Err(PyIndexError::new_err(format!("slot {slot} of {slots}")))
+        }
+    }
+
+    fn sums<'py>(
+        &self,
+        python: Python<'py>,
+        slots: std::ops::Range<usize>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let sums = PyDict::new(python);
+        for (name, value) in self.segment.sums(slots) {
+            sums.set_item(name, value)?;
+        }
+        Ok(sums)
+    }
+}
+
+#[pymethods]
+impl PySegment {
+    #[staticmethod]
+    fn create(slots: usize) -> PyResult<Self> {
+        let segment = Arc::new(Segment::create(slots).map_err(to_python)?);
+        Ok(Self { segment })
+    }
+
+    #[staticmethod]
+    fn open(descriptor: RawFd) -> PyResult<Self> {
+        let segment = Arc::new(Segment::open(descriptor).map_err(to_python)?);
+        Ok(Self { segment })
+    }
+
+    fn fileno(&self) -> RawFd {
+        self.segment.descriptor()
+    }
+
+    #[getter]
+    fn slots(&self) -> usize {
+        self.segment.slots()
+    }
+
+    fn clear_gauges(&self, slot: usize) -> PyResult<()> {
+        self.segment.clear_gauges(self.check(slot)?);
+        Ok(())
+    }
+
+    fn counters<'py>(&self, python: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.sums(python, 0..self.segment.slots())
+    }
+
+    fn slot_counters<'py>(&self, python: Python<'py>, slot: usize) -> PyResult<Bound<'py, PyDict>> {
+        let slot = self.check(slot)?;
+        self.sums(python, slot..slot + 1)
+    }
+
+    fn histogram(&self, name: &str) -> PyResult<Vec<(f64, u64)>> {
+        let histogram = match name {
+            "request_seconds" => Histogram::Request,
+            "upstream_seconds" => Histogram::Upstream,
+            _ => return Err(PyKeyError::new_err(format!("no histogram {name:?}"))),
+        };
+        Ok(self.segment.histogram(histogram))
+    }
+
+    fn add(&self, slot: usize, name: &str, amount: i64) -> PyResult<()> {
+        let slot = self.check(slot)?;
+        self.segment.add_named(slot, name, amount).ok_or_else(|| {
+            PyValueError::new_err(format!(
+                "cannot add {amount} to {name:?}: unknown, or a counter"
+            ))
+        })
+    }
+}

@@ -1,0 +1,61 @@
+"""`python -m bench NAME [--json FILE] [--quick]`: measure, print a table; without NAME all of them, quickly.
+
+Needs nginx, haproxy, wrk and taskset; strace for system calls. Loads are bounded and stay on 127.0.0.1.
+"""
+
+import argparse
+import importlib
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import report as reports
+
+NAMES = ("lookup", "proxy", "stream", "deny")
+_PROGRAMS = {"lookup": (), "proxy": ("nginx", "haproxy", "wrk", "taskset")}
+
+
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("name", nargs="?", metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--quick", action="store_true", help="3 short rounds instead of 10")
+    found = parser.parse_args(arguments)
+    if found.name is not None and found.name not in NAMES:
+        parser.error(f"unknown bench {found.name!r}: choose from {', '.join(NAMES)}")
+    if found.name is None and found.json is not None:
+        parser.error("--json needs a NAME")
+    return found
+
+
+def missing_programs(name: str) -> list[str]:
+    wanted = _PROGRAMS.get(name, _PROGRAMS["proxy"])
+    return [program for program in wanted if shutil.which(program) is None]
+
+
+def run(name: str, *, is_quick: bool) -> reports.Report:
+    # Imported here: a bench must not need the packages of another one's peers.
+    report: reports.Report = importlib.import_module(f"bench.{name}").run(is_quick=is_quick)
+    report.machine = reports.describe_machine()
+    return report
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = parse_arguments(arguments)
+    for name in (options.name,) if options.name else NAMES:
+        if missing := missing_programs(name):
+            print(
+                f"bench {name} needs {', '.join(missing)}: apt-get install nginx-light haproxy wrk",
+                file=sys.stderr,
+            )
+            return 2
+        report = run(name, is_quick=options.quick or options.name is None)
+        print(report.to_markdown(), flush=True)
+        if options.json is not None:
+            options.json.write_bytes(report.to_json())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

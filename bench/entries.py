@@ -1,0 +1,76 @@
+"""Seeded lists of the shape of published ones, or the real ones from the folder that `SENTRA_LISTS` names."""
+
+import ipaddress
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+_SEED = 7
+_FIRST_SPECIAL = 224 << 24
+
+
+def seeded_addresses(count: int, seed: int = _SEED) -> list[int]:
+    """Distinct IPv4 hosts, spread over the address space as published hosts are: few of them neighbours.
+
+    None in 0/8, 10/8, 127/8 or above 223: a list that blocks loopback would deny the load.
+    """
+    chooser = random.Random(seed)
+    found: set[int] = set()
+    while len(found) < count:
+        value = chooser.getrandbits(32)
+        if value < _FIRST_SPECIAL and value >> 24 not in (0, 10, 127):
+            found.add(value)
+    return sorted(found)
+
+
+def dotted(address: int) -> str:
+    return f"{address >> 24}.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}"
+
+
+def seeded_ipv6(count: int, seed: int = _SEED) -> list[str]:
+    """Half /64 networks, half hosts, under 2000::/3."""
+    chooser = random.Random(seed + 1)
+    found: set[str] = set()
+    while len(found) < count:
+        value = (0b001 << 125) | chooser.getrandbits(125)
+        if len(found) % 2:
+            found.add(f"{ipaddress.IPv6Address(value >> 64 << 64)}/64")
+        else:
+            found.add(str(ipaddress.IPv6Address(value)))
+    return sorted(found)
+
+
+def seeded_domains(count: int, seed: int = _SEED) -> list[str]:
+    """Names of two to four labels with the lengths of published lists (median near 20 characters)."""
+    chooser = random.Random(seed + 2)
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    endings = ("com", "net", "org", "info", "ru", "cn", "xyz", "top", "co.uk", "com.br")
+    found: set[str] = set()
+    while len(found) < count:
+        labels = ["".join(chooser.choices(letters, k=chooser.randint(4, 14)))]
+        if chooser.random() < 0.4:
+            labels.insert(0, "".join(chooser.choices(letters, k=chooser.randint(2, 8))))
+        found.add(".".join([*labels, chooser.choice(endings)]))
+    return sorted(found)
+
+
+def write_addresses(path: Path, count: int) -> Path:
+    """A plain list file of seeded hosts."""
+    with path.open("w", encoding="ascii") as target:
+        target.writelines(f"{dotted(address)}\n" for address in seeded_addresses(count))
+    return path
+
+
+def real_lists() -> Path | None:
+    """The folder of real lists; None when there is none, then seeded data stands in."""
+    named = os.environ.get("SENTRA_LISTS")
+    folder = Path(named) if named else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def real_domains(folder: Path) -> Iterator[str]:
+    for line in (folder / "domains.txt").read_text(encoding="utf-8", errors="replace").splitlines():
+        text = line.strip()
+        if text and not text.startswith("#"):
+            yield text

@@ -1,0 +1,1 @@
+"""What we compare ourselves with, configured for the comparison and nothing else."""

@@ -1,0 +1,62 @@
+"""Configurations of HAProxy: proxy, proxy with our work, `http-request deny`."""
+
+from pathlib import Path
+
+_FRAME = """global
+  nbthread 1
+  maxconn 8192
+defaults
+  mode http
+  option http-keep-alive
+  http-reuse always
+  timeout connect 2s
+  timeout client 60s
+  timeout server 60s
+  timeout http-request 10s
+  timeout http-keep-alive 60s
+frontend front
+  bind 127.0.0.1:{port} backlog 4096
+{rules}
+{backend}
+"""
+
+_BACKEND = """  default_backend behind
+backend behind
+  server one 127.0.0.1:{upstream_port} pool-max-conn 256
+"""
+
+_OUR_WORK = """  acl is_blocked src -f {addresses}
+  http-request deny deny_status 403 if is_blocked
+  option forwardfor
+  unique-id-format %{{+X}}o\\ %ci:%cp_%fi:%fp_%Ts_%rt:%pid
+  unique-id-header X-Request-Id
+  http-request set-header X-Real-IP %[src]
+  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Forwarded-Host %[req.hdr(host)]
+  http-request set-header Via "1.1 haproxy"
+"""
+
+
+def _command(folder: Path, port: int, rules: str, backend: str) -> list[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "haproxy.cfg"
+    path.write_text(_FRAME.format(port=port, rules=rules, backend=backend), encoding="utf-8")
+    return ["haproxy", "-db", "-q", "-f", str(path)]
+
+
+def proxy(folder: Path, port: int, upstream_port: int) -> list[str]:
+    """A plain reverse proxy with connection reuse."""
+    return _command(folder, port, "", _BACKEND.format(upstream_port=upstream_port))
+
+
+def equal_work(folder: Path, port: int, upstream_port: int, addresses: Path) -> list[str]:
+    """With the list as an ACL file and the fields that we set too. HAProxy always counts."""
+    rules = _OUR_WORK.format(addresses=addresses)
+    return _command(folder, port, rules, _BACKEND.format(upstream_port=upstream_port))
+
+
+def deny(folder: Path, port: int) -> list[str]:
+    """Refuses in the frontend, keeps the connection (`http-request return`; `deny` would close it)."""
+    return _command(
+        folder, port, "  http-request return status 403 content-type text/plain string denied", ""
+    )

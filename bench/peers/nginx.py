@@ -1,0 +1,89 @@
+"""Configurations of nginx: upstream, proxy, proxy with our work, `return 403`."""
+
+from pathlib import Path
+
+_FRAME = """daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log crit;
+events {{ worker_connections 4096; multi_accept off; }}
+http {{
+  access_log off;
+  keepalive_requests 1000000000;
+  keepalive_timeout 600s;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+{inside}
+}}
+"""
+
+_PROXY = """  upstream behind {{
+    server 127.0.0.1:{upstream_port};
+    keepalive 256;
+    keepalive_requests 1000000000;
+  }}
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    location / {{
+{before}
+      proxy_pass http://behind;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $http_host;
+{fields}
+    }}
+  }}"""
+
+_OUR_FIELDS = """      proxy_set_header X-Forwarded-For $remote_addr;
+      proxy_set_header X-Real-IP $remote_addr;
+      proxy_set_header X-Forwarded-Proto $scheme;
+      proxy_set_header X-Forwarded-Host $http_host;
+      proxy_set_header X-Request-Id $request_id;
+      proxy_set_header Via "1.1 nginx";"""
+
+
+def _command(folder: Path, inside: str) -> list[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "nginx.conf"
+    path.write_text(_FRAME.format(folder=folder, inside=inside), encoding="utf-8")
+    return ["nginx", "-e", str(folder / "error.log"), "-c", str(path)]
+
+
+def upstream(folder: Path, port: int, files: Path) -> list[str]:
+    """`/` answers 200 with 13 bytes, `/files/` serves sized bodies."""
+    inside = f"""  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    sendfile on;
+    tcp_nopush on;
+    location / {{ default_type text/plain; return 200 "hello, world\\n"; }}
+    location /files/ {{ alias {files}/; }}
+  }}"""
+    return _command(folder, inside)
+
+
+def proxy(folder: Path, port: int, upstream_port: int) -> list[str]:
+    """A plain reverse proxy with upstream keep-alive: the least that does the job."""
+    inside = _PROXY.format(port=port, upstream_port=upstream_port, before="", fields="")
+    return _command(folder, inside)
+
+
+def equal_work(folder: Path, port: int, upstream_port: int, addresses: Path) -> list[str]:
+    """With the list in `geo` and the fields that we set too. Counters are `stub_status`, which always
+    count.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = folder / "geo.conf"
+    with addresses.open(encoding="ascii") as source, entries.open("w", encoding="ascii") as target:
+        target.writelines(f"{line.strip()} 1;\n" for line in source if line[:1].isdigit())
+    blocked = "      if ($is_blocked) { return 403; }"
+    table = f"  geo $is_blocked {{ default 0; include {entries}; }}\n"
+    inside = table + _PROXY.format(port=port, upstream_port=upstream_port, before=blocked, fields=_OUR_FIELDS)
+    return _command(folder, inside)
+
+
+def deny(folder: Path, port: int) -> list[str]:
+    """The cheapest refusal: `return 403` with nginx's own page."""
+    return _command(folder, f"  server {{ listen 127.0.0.1:{port} backlog=4096; return 403; }}")

@@ -1,0 +1,135 @@
+"""Everything that one bench starts: upstream and subjects, each with its folder, all of it stopped at the
+end.
+"""
+
+import http.client
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from bench import entries
+from bench.harness import Subject
+from bench.load import Load
+from bench.peers import haproxy, nginx, sentra
+from bench.processes import NotReadyError, Process, cores, free_port, running
+from bench.report import Report
+
+ENTRY_COUNT = 1_000_000
+_LIST_SECONDS = 120.0
+
+Work = Callable[[int, int], Load]  # (port, seconds)
+
+
+@dataclass(slots=True)
+class Stage:
+    folder: Path
+    report: Report
+    _stack: ExitStack
+    upstream_port: int = 0
+    subjects: list[Subject] = field(default_factory=list)
+
+    @property
+    def files(self) -> Path:
+        """What the upstream serves under `/files/`."""
+        return self.folder / "files"
+
+    @property
+    def addresses(self) -> Path:
+        """A list file of `ENTRY_COUNT` seeded hosts, made once."""
+        path = self.folder / "addresses.txt"
+        return path if path.exists() else entries.write_addresses(path, ENTRY_COUNT)
+
+    def start_upstream(self) -> None:
+        """On the load's core."""
+        self.files.mkdir()
+        self.upstream_port = free_port()
+        command = nginx.upstream(self.folder / "upstream", self.upstream_port, self.files)
+        self._start(command, "upstream", self.upstream_port, cores()[1])
+
+    def add_nginx(self, work: Work) -> None:
+        port = free_port()
+        self._add("nginx", nginx.proxy(self.folder / "nginx", port, self.upstream_port), port, work)
+
+    def add_haproxy(self, work: Work) -> None:
+        port = free_port()
+        self._add("haproxy", haproxy.proxy(self.folder / "haproxy", port, self.upstream_port), port, work)
+
+    def add_equal_work(self, work: Work) -> None:
+        """Both peers with a list of our size and the fields that we set."""
+        for name, peer in (("nginx-equal-work", nginx), ("haproxy-equal-work", haproxy)):
+            port = free_port()
+            command = peer.equal_work(self.folder / name, port, self.upstream_port, self.addresses)
+            self._add(name, command, port, work)
+
+    def add_plain_aiohttp(self, work: Work) -> None:
+        port = free_port()
+        command = [sys.executable, "-m", "bench.peers.plain_aiohttp", str(port), str(self.upstream_port)]
+        self._add("aiohttp", command, port, work)
+
+    def add_command(self, name: str, command: list[str], port: int, work: Work) -> None:
+        self._add(name, command, port, work)
+
+    def add_sentra(self, work: Work, *, engine: Literal["native", "aiohttp"] = "native") -> None:
+        """Our own process set, with the list in force."""
+        name = "sentra" if engine == "native" else "sentra-aiohttp"
+        port = free_port()
+        program = sentra.program(
+            self.folder / name,
+            port,
+            self.upstream_port or free_port(),
+            addresses=self.addresses,
+            engine=engine,
+        )
+        try:
+            process = self._start(program.command, name, port, cores()[0])
+            _until_list_is_in_force(process, port)
+        except NotReadyError as error:
+            self.report.notes.append(f"{name} is missing: {error}".replace("\n", " ")[-600:])
+            return
+        self.subjects.append(Subject(name, process, lambda seconds: work(port, seconds)))
+
+    def _add(self, name: str, command: list[str], port: int, work: Work) -> None:
+        try:
+            process = self._start(command, name, port, cores()[0])
+        except (NotReadyError, OSError) as error:
+            self.report.notes.append(f"{name} is missing: {error}".replace("\n", " ")[-600:])
+            return
+        self.subjects.append(Subject(name, process, lambda seconds: work(port, seconds)))
+
+    def _start(self, command: list[str], name: str, port: int, core: int) -> Process:
+        log = self.folder / f"{name}.log"
+        return self._stack.enter_context(running(command, core=core, log=log, port=port))
+
+
+def _until_list_is_in_force(process: Process, port: int) -> None:
+    """A worker listens before its first list is compiled; then it refuses everything or nothing."""
+    deadline = time.monotonic() + _LIST_SECONDS
+    while time.monotonic() < deadline:
+        if _status_of(port, sentra.BLOCKED_HOST) == 403:
+            return
+        time.sleep(0.1)
+    raise NotReadyError(f"the list is not in force after {_LIST_SECONDS:g} s: {process.last_lines()}")
+
+
+def _status_of(port: int, host: str) -> int | None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/", headers={"Host": host})
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+@contextmanager
+def stage(report: Report) -> Iterator[Stage]:
+    with tempfile.TemporaryDirectory(prefix="sentra-bench-") as folder, ExitStack() as stack:
+        # nginx's worker gives up root and still has to read what the upstream serves.
+        Path(folder).chmod(0o755)
+        yield Stage(Path(folder), report, stack)

@@ -56,7 +56,5 @@ def equal_work(folder: Path, port: int, upstream_port: int, addresses: Path) -> 
 
 
 def deny(folder: Path, port: int) -> list[str]:
-    """Refuses in the frontend, keeps the connection (`http-request return`; `deny` would close it)."""
-    return _command(
-        folder, port, "  http-request return status 403 content-type text/plain string denied", ""
-    )
+    """Refuses in the frontend with HAProxy's own page; the connection is kept."""
+    return _command(folder, port, "  http-request deny deny_status 403", "")

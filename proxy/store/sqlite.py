@@ -116,6 +116,8 @@ class SqliteStore:
         return await self._call(lambda: tables.audit(self._history_connection, limit))
 
     async def _call(self, call: Callable[[], _Result]) -> _Result:
+        if not self._thread.is_alive():
+            raise StoreError("the store is closed")
         job = _Job(call, asyncio.get_running_loop())
         try:
             self._queue.put_nowait(job)

@@ -5,7 +5,6 @@ import ipaddress
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -197,12 +196,23 @@ def examples(edge: str, admin: str) -> Iterator[tuple[str, str]]:
 
 
 def describe_blocklist(status: dict[str, Any] | None) -> str:
-    """Entries by kind, version and age."""
-    return "its state is not known yet" if status is None else str(status)
+    """Entries by kind, version and age, from the admin API's status."""
+    if status is None:
+        return "its state is not known yet"
+    blocklist = status["blocklist"]
+    if blocklist["state"] != "loaded":
+        return f"not loaded: {blocklist['fault'] or 'there are no lists'}"
+    kinds = (("IPv4", "ipv4"), ("IPv6", "ipv6"), ("domains", "domains"), ("by hand", "overlay"))
+    counts = ", ".join(f"{blocklist[key]:,} {name}" for name, key in kinds)
+    version = f"{status['version']['epoch']}.{status['version']['sequence']}"
+    return (
+        f"{blocklist['entries']:,} entries ({counts}), version {version},"
+        f" compiled {age(blocklist['age_seconds'])} ago from {len(status['lists'])} lists"
+    )
 
 
-def age(created: int) -> str:
-    seconds = max(0, int(time.time()) - created)
+def age(seconds: int) -> str:
+    """In the largest unit that fits."""
     for size, name in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{seconds // size} {name}"

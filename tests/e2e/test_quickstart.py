@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from proxy import quickstart
-from proxy.errors import ConfigError
 from tests.e2e.processes import (
     Process,
     ask,
@@ -178,17 +176,3 @@ def test_gateway_of_the_users_own_replaces_the_demo_gateway(make_quickstart, gat
     assert ask(started.port, "/").body == b"hello from the demo gateway\n"
     commands = [" ".join(command) for command in children_of(process.pid).values()]
     assert not [command for command in commands if "demo_gateway" in command]
-
-
-def test_folder_that_is_none_is_refused(tmp_path: Path):
-    """Before anything is written or started."""
-    with pytest.raises(ConfigError, match="not a folder"):
-        quickstart.write_state(tmp_path / "state", tmp_path / "missing")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "expected"), [(0, "0 s"), (59, "59 s"), (60, "1 min"), (7200, "2 h"), (200_000, "2 d")]
-)
-def test_age_is_told_in_its_largest_unit(seconds: int, expected: str):
-    """An old list should be seen to be old."""
-    assert quickstart.age(int(time.time()) - seconds) == expected

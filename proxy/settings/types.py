@@ -7,6 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, SecretStr
+from pydantic_settings import NoDecode
 
 _LABEL = re.compile(r"^(?!-)[a-z0-9_-]{1,63}(?<!-)$")
 
@@ -124,5 +125,8 @@ Hex256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 TokenSecret = Annotated[SecretStr, AfterValidator(_secret)]
 ListKind = Literal["exact", "suffix", "below"]
 DomainSubject = Literal["host", "origin", "referer"]
-Bind = Annotated[BindAddress, PlainValidator(_bind_address), PlainSerializer(str, return_type=str)]
-Upstream = Annotated[UpstreamUrl, PlainValidator(_upstream_url), PlainSerializer(str, return_type=str)]
+# NoDecode: in the environment these are text too, not the JSON array that a tuple would be.
+Bind = Annotated[BindAddress, PlainValidator(_bind_address), PlainSerializer(str, return_type=str), NoDecode]
+Upstream = Annotated[
+    UpstreamUrl, PlainValidator(_upstream_url), PlainSerializer(str, return_type=str), NoDecode
+]

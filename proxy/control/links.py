@@ -11,6 +11,7 @@ import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from proxy import frames
 from proxy.blocklist.kept import write_atomically
@@ -44,14 +45,13 @@ class Link(asyncio.Protocol):
         self.resend_count = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.Transport):  # a stream socket has no other kind
-            transport.close()
-            return
-        if not _is_own_user(transport.get_extra_info("socket")):
+        # uvloop's transports are no subclasses of asyncio's.
+        opened = cast("asyncio.Transport", transport)
+        if not _is_own_user(opened.get_extra_info("socket")):
             logs.logger().warning(events.WORKER_REFUSED, reason="another user")
-            transport.abort()
+            opened.abort()
             return
-        self._transport = transport
+        self._transport = opened
 
     def data_received(self, data: bytes) -> None:
         try:

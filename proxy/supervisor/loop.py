@@ -18,6 +18,8 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 # have.
 _REFUSED_STATUS = 2
 _FLUSH_SECONDS = 0.2
+# `timeout` signals a process and its group: what follows so closely is the same wish.
+_SAME_SIGNAL_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Supervisor:
         ]
         self._phase: int | None = None
         self._phase_deadline = 0.0
+        self._stopping_since = 0.0
         self._was_ready = False
         self._status = 0
 
@@ -135,6 +138,7 @@ class Supervisor:
 
     def _stop(self, *, status: int = 0) -> None:
         self._status = status
+        self._stopping_since = time.monotonic()
         self._log(events.SUPERVISOR_STOPPING)
         self._hooks.on_stopping()
         self._begin_phase(0)
@@ -173,19 +177,23 @@ class Supervisor:
 
     @contextmanager
     def _wakeups(self) -> Iterator[None]:
-        """Signals arrive as bytes on a socket: nothing of ours runs inside a handler."""
+        """Signals arrive as bytes on a socket: nothing of ours runs inside a handler.
+
+        At the end they are ignored: the process is about to exit and one more must not change its status.
+        """
         reader, writer = socket.socketpair()
         reader.setblocking(False)
         writer.setblocking(False)
         self._selector.register(reader, selectors.EVENT_READ, lambda: self._take_signals(reader))
-        earlier = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
+        for number in _SIGNALS:
+            signal.signal(number, lambda *_: None)
         earlier_descriptor = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         try:
             yield
         finally:
             signal.set_wakeup_fd(earlier_descriptor)
-            for number, handler in earlier.items():
-                signal.signal(number, handler)
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
             self._selector.unregister(reader)
             reader.close()
             writer.close()
@@ -199,7 +207,7 @@ class Supervisor:
             if number in (signal.SIGTERM, signal.SIGINT):
                 if self._phase is None:
                     self._stop()
-                else:
+                elif time.monotonic() - self._stopping_since >= _SAME_SIGNAL_SECONDS:
                     self._kill(self._children)
             elif number == signal.SIGHUP and self._phase is None:
                 self._reload()

@@ -32,13 +32,16 @@ def free_port() -> int:
         return probing.getsockname()[1]
 
 
-def is_running(process_id: int) -> bool:
-    """False for a zombie: it has ended, only nobody has asked yet."""
+def state_of(process_id: int) -> str:
+    """The kernel's letter: T stopped, Z ended and not yet asked for, empty when it is gone."""
     try:
-        state = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def is_running(process_id: int) -> bool:
+    return state_of(process_id) not in ("", "Z")
 
 
 @dataclass

@@ -5,6 +5,7 @@ import ipaddress
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ STATE_DIRECTORY = Path("var/quickstart")
 # Ctrl-C leaves no process within two seconds: drain, then control and gateway.
 _DRAIN_SECONDS = 0.5
 _STOP_SECONDS = 0.7
-_STATUS_SECONDS = 2.0
+# The supervisor waits meanwhile, a Ctrl-C too.
+_STATUS_SECONDS = 1.0
+_SERVED_SECONDS = 0.7
 
 # Documentation ranges (RFC 5737, RFC 3849) and names (RFC 2606, RFC 6761): nobody's real clients.
 _DEMO_LISTS = {
@@ -106,7 +109,7 @@ def run_quickstart(lists_folder: Path | None = None, state_directory: Path = STA
     )
 
     def welcome() -> None:
-        status = fetch_status(settings)
+        status = status_when_served(settings, options.worker_count)
         sys.stdout.write(
             "\n".join(lines(settings, options.worker_count, status, has_demo_gateway=gateway is not None))
         )
@@ -140,6 +143,16 @@ def demo_gateway_address(settings: Settings) -> tuple[str, int] | None:
         return (host, port) if ipaddress.ip_address(host).is_loopback else None
     except ValueError:
         return None
+
+
+def status_when_served(settings: Settings, worker_count: int) -> dict[str, Any] | None:
+    """The status once every worker has the lists: the first line to try must not be answered by 503."""
+    deadline = time.monotonic() + _SERVED_SECONDS
+    while True:
+        status = fetch_status(settings)
+        if status is None or status["workers"]["current"] >= worker_count or time.monotonic() > deadline:
+            return status
+        time.sleep(0.02)
 
 
 def fetch_status(settings: Settings) -> dict[str, Any] | None:

@@ -19,7 +19,8 @@ from proxy.frames import Frame, FrameError, FrameReader, Kind
 
 _READ_BYTES: Final = 262144
 _FIRST_RETRY_SECONDS: Final = 0.05
-_LAST_RETRY_SECONDS: Final = 1.0
+# A refused connect costs microseconds, and a worker without its first list refuses every request.
+_LAST_RETRY_SECONDS: Final = 0.1
 # What the control process may leave unread; the gate keeps later events, within its own bound.
 _UNREAD_BYTES: Final = 1 << 20
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,9 +25,15 @@ class Client:
         port: int = self._writer.get_extra_info("sockname")[1]
         return port
 
-    async def open(self) -> "Client":
+    async def __aenter__(self) -> "Client":
         self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            with suppress(OSError):
+                await self._writer.wait_closed()
 
     async def get(self, path: str = "/", client: str | None = None) -> tuple[int, bytes]:
         assert self._reader is not None
@@ -38,12 +45,6 @@ class Client:
             length = _LENGTH.search(head)
             assert length is not None, head
             return int(head[9:12]), await self._reader.readexactly(int(length[1]))
-
-    async def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            with suppress(OSError):
-                await self._writer.wait_closed()
 
 
 @dataclass
@@ -59,18 +60,19 @@ class Load:
     _stopping: bool = False
     _target: int = 0
     _reached: asyncio.Event = field(default_factory=asyncio.Event)
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def __aenter__(self) -> "Load":
-        self.connections = [await Client(self.port).open() for _ in range(self.clients)]
+        opened = [self._stack.enter_async_context(Client(self.port)) for _ in range(self.clients)]
+        self.connections = [await client for client in opened]
         self._tasks = [asyncio.create_task(self._ask(client)) for client in self.connections]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._stopping = True
         await asyncio.gather(*self._tasks)
-        for client in self.connections:
-            await client.close()
+        await self._stack.aclose()
 
     async def progress(self, count: int = 200) -> None:
         """Return when so many further requests were answered."""
@@ -110,17 +112,16 @@ def owner_of(client: Client, edge_port: int, workers: dict[int, int]) -> int:
     raise AssertionError(f"no worker holds the connection from port {client.local_port}")
 
 
-async def client_of_each_slot(edge_port: int, workers: dict[int, int]) -> dict[int, Client]:
-    """One open connection to every worker."""
+@asynccontextmanager
+async def client_of_each_slot(edge_port: int, workers: dict[int, int]) -> AsyncIterator[dict[int, Client]]:
+    """One open connection to every worker, by slot."""
     found: dict[int, Client] = {}
-    for _ in range(200):
-        client = await Client(edge_port).open()
-        assert (await client.get())[0] == 200
-        slot = owner_of(client, edge_port, workers)
-        if slot in found:
-            await client.close()
-        else:
-            found[slot] = client
-        if len(found) == len(workers):
-            return found
-    raise AssertionError(f"after 200 connections only {sorted(found)} of {sorted(workers)} were reached")
+    async with AsyncExitStack() as stack:
+        for _ in range(200):
+            client = await stack.enter_async_context(Client(edge_port))
+            assert (await client.get())[0] == 200
+            found.setdefault(owner_of(client, edge_port, workers), client)
+            if len(found) == len(workers):
+                yield found
+                return
+        raise AssertionError(f"after 200 connections only {sorted(found)} of {sorted(workers)} were reached")

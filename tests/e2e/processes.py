@@ -203,6 +203,10 @@ directory = "state"
             "the program is ready",
         )
         assert running.process.poll() is None, running.log()
+        wait_until(
+            lambda: self.admin("/v1/status").json()["workers"]["current"] == self._workers,
+            "every worker has the lists",
+        )
         return running
 
     def stop(self) -> int:

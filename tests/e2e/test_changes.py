@@ -15,21 +15,25 @@ _RELOAD_SECONDS = float(os.environ.get("RELOAD_SECONDS", "8"))
 
 async def test_block_is_enforced_by_every_worker_within_a_tenth_of_a_second(edge: Edge):
     """Measured from the request that adds it to the first denial on an open connection of each worker."""
-    by_slot = await client_of_each_slot(edge.port, edge.workers())
-    for number in range(5):
-        address = f"203.0.113.{number}"
-        for client in by_slot.values():
-            assert (await client.get(client=address))[0] == 200
-        started = time.monotonic()
-        posted = asyncio.create_task(asyncio.to_thread(edge.add_block, address))
-        for client in by_slot.values():
-            while (await client.get(client=address))[0] != 403:
-                assert time.monotonic() - started < 5
-        elapsed = time.monotonic() - started
-        assert (await posted).status in (200, 201)
-        assert elapsed < 0.1, f"{address} was denied by every worker after {elapsed:.3f} s"
-    for client in by_slot.values():
-        await client.close()
+    async with client_of_each_slot(edge.port, edge.workers()) as by_slot:
+        for number in range(5):
+            address = f"203.0.113.{number}"
+            for client in by_slot.values():
+                assert (await client.get(client=address))[0] == 200
+            started = time.monotonic()
+            posted = asyncio.create_task(asyncio.to_thread(edge.add_block, address))
+            for client in by_slot.values():
+                while (await client.get(client=address))[0] != 403:
+                    assert time.monotonic() - started < 5
+            elapsed = time.monotonic() - started
+            assert (await posted).status in (200, 201)
+            assert elapsed < 0.1, f"{address} was denied by every worker after {elapsed:.3f} s"
+
+
+async def denied_by_every_worker(edge: Edge, address: str) -> bool:
+    async with client_of_each_slot(edge.port, edge.workers()) as by_slot:
+        statuses = {(await client.get(client=address))[0] for client in by_slot.values()}
+    return statuses == {403}
 
 
 async def test_block_by_command_is_in_force_when_the_command_returns_and_after_a_restart(edge: Edge):
@@ -37,17 +41,11 @@ async def test_block_by_command_is_in_force_when_the_command_returns_and_after_a
     assert edge.get_as("203.0.113.9").status == 200
     done = edge.command("block", "203.0.113.9", "--reason", "tested")
     assert done.returncode == 0, done.stderr
-    by_slot = await client_of_each_slot(edge.port, edge.workers())
-    for client in by_slot.values():
-        assert (await client.get(client="203.0.113.9"))[0] == 403
-        await client.close()
+    assert await denied_by_every_worker(edge, "203.0.113.9")
     assert edge.stop() == 0
     edge.start()
-    by_slot = await client_of_each_slot(edge.port, edge.workers())
-    for client in by_slot.values():
-        assert (await client.get(client="203.0.113.9"))[0] == 403
-        assert (await client.get(client="203.0.113.10"))[0] == 200
-        await client.close()
+    assert await denied_by_every_worker(edge, "203.0.113.9")
+    assert edge.get_as("203.0.113.10").status == 200
     assert edge.command("unblock", "203.0.113.9").returncode == 0
     assert edge.get_as("203.0.113.9").status == 200
 
@@ -104,14 +102,13 @@ async def test_sighup_with_a_wrong_configuration_changes_nothing(edge: Edge):
 
 async def test_sighup_with_a_right_configuration_reaches_every_worker(edge: Edge):
     """Without a restart and without a lost connection."""
-    by_slot = await client_of_each_slot(edge.port, edge.workers())
-    edge.configure(edge='mode = "observe"\n')
-    os.kill(edge.supervisor_pid, signal.SIGHUP)
-    for client in by_slot.values():
-        deadline = time.monotonic() + 10
-        while (await client.get(client="198.51.100.7"))[0] != 200:
-            assert time.monotonic() < deadline
-        await client.close()
+    async with client_of_each_slot(edge.port, edge.workers()) as by_slot:
+        edge.configure(edge='mode = "observe"\n')
+        os.kill(edge.supervisor_pid, signal.SIGHUP)
+        for client in by_slot.values():
+            deadline = time.monotonic() + 10
+            while (await client.get(client="198.51.100.7"))[0] != 200:
+                assert time.monotonic() < deadline
 
 
 def test_stop_signal_ends_everything_with_status_zero(edge: Edge):

@@ -3,7 +3,7 @@
 use http1::render::{decimal, decimal_field, field};
 
 use crate::date;
-use crate::gate::RequestId;
+use crate::request_id::RequestId;
 
 pub struct Answer<'a> {
     pub status: u16,
@@ -59,7 +59,7 @@ pub fn write(out: &mut Vec<u8>, answer: &Answer<'_>) {
         decimal_field(out, b"content-length", body.len() as u64);
         field(out, b"cache-control", b"no-store");
     }
-    field(out, b"x-request-id", answer.request_id);
+    field(out, b"x-request-id", answer.request_id.as_bytes());
     match answer.status {
         204 | 405 => field(out, b"allow", ALLOWED_METHODS),
         503 => field(out, b"retry-after", b"1"),
@@ -82,6 +82,6 @@ fn write_body(body: &mut Vec<u8>, answer: &Answer<'_>) {
     body.extend_from_slice(b"\",\"status\":");
     decimal(body, u64::from(answer.status));
     body.extend_from_slice(b",\"request_id\":\"");
-    body.extend_from_slice(answer.request_id);
+    body.extend_from_slice(answer.request_id.as_bytes());
     body.extend_from_slice(b"\"}\n");
 }

@@ -258,7 +258,7 @@ impl Downstream {
         self.gate.count(counter, 1);
         self.gate.record_event(&Event {
             time: self.gate.now(),
-            request_id: &self.exchange.request_id,
+            request_id: self.exchange.request_id.as_bytes(),
             client: self.exchange.client,
             peer: self.peer,
             judgement: *judgement,
@@ -483,7 +483,7 @@ impl Downstream {
     }
 
     pub fn request_id(&self) -> &str {
-        std::str::from_utf8(&self.exchange.request_id).unwrap_or_default()
+        self.exchange.request_id.as_str()
     }
 
     pub fn has_partial_head(&self) -> bool {

@@ -6,9 +6,10 @@ use std::time::Instant;
 use http1::Version;
 use http1::chunked::Decoder;
 
-use crate::gate::{Gate, REQUEST_ID_BYTES, RequestId};
+use crate::gate::Gate;
 use crate::histogram::Histogram;
 use crate::judge::Hosts;
+use crate::request_id::RequestId;
 use crate::segment::{Counter, Gauge};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl Exchange {
             started: now,
             upstream_started: now,
             client: peer,
-            request_id: [b'0'; REQUEST_ID_BYTES],
+            request_id: RequestId::from_words([0, 0]),
             version: Version::Http11,
             keep_alive: false,
             is_head: false,

@@ -14,8 +14,8 @@ use http1::{Framing, Refusal, Version, fields, list};
 
 use crate::config::Tables;
 use crate::events;
-use crate::gate::RequestId;
 use crate::judge::Judgement;
+use crate::request_id::RequestId;
 
 /// HTTP/1.0 clients may leave Host out; the upstream speaks 1.1 and may not.
 const NO_HOST: &[u8] = b"localhost";
@@ -55,14 +55,13 @@ pub fn fields_of<'b>(
         .map(|(header, _)| header.value)
 }
 
-/// A trusted peer's request id is kept when it is one: short, and nothing that could break a log line.
+/// A trusted peer's request id is kept when it is one.
 pub fn adopted_request_id(head: &RequestHead<'_, '_>) -> Option<RequestId> {
     let mut values = fields_of(head, FieldKind::RequestId);
     let (Some(value), None) = (values.next(), values.next()) else {
         return None;
     };
-    let id: RequestId = value.try_into().ok()?;
-    id.iter().all(u8::is_ascii_hexdigit).then_some(id)
+    RequestId::parse(value)
 }
 
 /// What is left of Max-Forwards; only OPTIONS counts it down here, TRACE is refused (RFC 9110 section 7.6.2).
@@ -178,7 +177,7 @@ fn write_identity(
     out.extend_from_slice(b"\r\nX-Forwarded-Host: ");
     out.extend_from_slice(host.unwrap_or(received_host));
     out.extend_from_slice(b"\r\nX-Request-Id: ");
-    out.extend_from_slice(forward.request_id);
+    out.extend_from_slice(forward.request_id.as_bytes());
     out.extend_from_slice(match head.version {
         Version::Http11 => b"\r\nVia: 1.1 ",
         Version::Http10 => b"\r\nVia: 1.0 ",

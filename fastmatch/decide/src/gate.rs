@@ -10,17 +10,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
 use blocklist::Blocklist;
-use http1::render::hex_digit;
 
 use crate::config::Tables;
 use crate::events::{Event, Events};
 use crate::histogram::Histogram;
 use crate::identity::parse_address;
 use crate::judge::{Hosts, judge};
+use crate::request_id::RequestId;
 use crate::segment::{Counter, Gauge, Segment};
-
-pub const REQUEST_ID_BYTES: usize = 32;
-pub type RequestId = [u8; REQUEST_ID_BYTES];
 
 /// What one request is decided by, from its head to its end.
 pub struct Snapshot {
@@ -197,12 +194,7 @@ impl Gate {
     #[inline]
     pub fn next_request_id(&self) -> RequestId {
         let count = self.id_count.fetch_add(1, Ordering::Relaxed);
-        let words = [self.id_seed ^ mix(!count), mix(count)];
-        let mut id = [0; REQUEST_ID_BYTES];
-        for (index, digit) in id.iter_mut().enumerate() {
-            *digit = hex_digit(words[index / 16] >> (60 - 4 * (index % 16)));
-        }
-        id
+        RequestId::from_words([self.id_seed ^ mix(!count), mix(count)])
     }
 }
 

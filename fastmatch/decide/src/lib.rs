@@ -16,6 +16,7 @@ mod histogram;
 pub mod identity;
 mod judge;
 mod network;
+mod request_id;
 mod segment;
 pub mod upstream;
 

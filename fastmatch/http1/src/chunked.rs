@@ -205,6 +205,9 @@ pub fn recode(
     input: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(usize, u64), Refusal> {
+    if decoder.is_done() {
+        return Ok((0, 0));
+    }
     let total = decoder.measure(input)?;
     if total > 0 {
         chunk_line(out, total);

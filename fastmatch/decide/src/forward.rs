@@ -88,13 +88,9 @@ pub fn write(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, forward: &Forward<'_
     let received_host = head.host.map_or(NO_HOST, |host| host.text);
     let host = forward.tables.upstream_host.as_deref();
     field(out, b"Host", host.unwrap_or(received_host));
-    fields::copy(
-        out,
-        head.source,
-        head.fields,
-        head.kinds,
-        |_, kind, header| keeps(head, forward, kind, header.name.as_bytes()),
-    );
+    fields::copy(out, head.source, head.fields, head.kinds, |kind, name| {
+        keeps(head, forward, kind, name)
+    });
     write_framing(out, head);
     write_identity(out, head, forward, received_host);
     write_verdict(out, forward);

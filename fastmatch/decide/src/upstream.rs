@@ -307,13 +307,9 @@ impl Upstream {
         out.push(b' ');
         out.extend_from_slice(head.reason);
         out.extend_from_slice(b"\r\n");
-        fields::copy(
-            out,
-            head.source,
-            head.fields,
-            head.kinds,
-            |_, kind, header| keeps(head, kind, header.name.as_bytes()),
-        );
+        fields::copy(out, head.source, head.fields, head.kinds, |kind, name| {
+            keeps(head, kind, name)
+        });
         if head.status >= 200 {
             if self.encodes {
                 field(out, b"Transfer-Encoding", b"chunked");

@@ -12,12 +12,12 @@ pub fn copy(
     source: &[u8],
     fields: &[Header<'_>],
     kinds: &[FieldKind],
-    mut keeps: impl FnMut(usize, FieldKind, &Header<'_>) -> bool,
+    keeps: impl Fn(FieldKind, &[u8]) -> bool,
 ) {
     let base = source.as_ptr().addr();
     let mut run = 0..0;
-    for (index, (header, kind)) in fields.iter().zip(kinds).enumerate() {
-        if *kind != FieldKind::Other && !keeps(index, *kind, header) {
+    for (header, kind) in fields.iter().zip(kinds) {
+        if !keeps(*kind, header.name.as_bytes()) {
             continue;
         }
         let start = header.name.as_ptr().addr().wrapping_sub(base);

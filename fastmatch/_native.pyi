@@ -204,7 +204,10 @@ def canonical_target(target: str, /) -> tuple[str, str]:
 
 @final
 class Segment:
-    """The pod's shared memory: counters, histograms, gauges. One writer per slot, readers sum; atomics, no locks."""
+    """The pod's shared memory: counters, histograms, gauges.
+
+    One writer per slot, readers sum; atomics, no locks.
+    """
 
     @staticmethod
     def create(slots: int) -> Segment:
@@ -223,7 +226,9 @@ class Segment:
     def histogram(self, name: Literal["request_seconds", "upstream_seconds"]) -> list[tuple[float, int]]:
         """(upper bound in seconds, count) of each non-empty log-linear bucket, ascending."""
     def add(self, slot: int, name: str, amount: int) -> None:
-        """For counters that Python owns (bytes, retries, connections); amount may be negative for gauges only."""
+        """For counters that Python owns (bytes, retries, connections); amount may be negative for gauges
+        only.
+        """
 
 COUNTERS: Final[tuple[str, ...]]
 GAUGES: Final[tuple[str, ...]]
@@ -250,7 +255,11 @@ class GateConfig:
         response_head_bytes: int = 65536,
         upstream_host: str | None = None,
     ) -> GateConfig:
-        """`domains`: hosts judged beside the client, by default `host`. `body_bytes`: largest request body, 0 = no limit (413). `upstream_host`: Host to send, None = the client's."""
+        """`domains`: hosts judged beside the client, by default `host`.
+
+        `body_bytes`: largest request body, 0 = no limit (413). `upstream_host`: Host to send, None = the
+        client's.
+        """
 
 @final
 class Gate:
@@ -292,24 +301,28 @@ class Downstream:
     def head(self, data: bytes, /) -> tuple[int, int, bytes, int, int, int] | int | None:
         """Feed bytes of a request head (and what follows it).
 
-        None: incomplete, the bytes were kept. A negative number: minus the status to answer, then close; nothing may
-        reach an upstream. Otherwise (action | flags, route, out, body kind, length, consumed): `out` is the upstream's
-        head with as much body as came along when both fit 16 KiB, or the denial; `length` is what remains of a
-        BODY_LENGTH body after `out`, -1 when chunked; `consumed` counts bytes of `data` used (bytes kept earlier not
-        counted), the rest is body or pipelined.
+        None: incomplete, the bytes were kept. A negative number: minus the status to answer, then close;
+        nothing may reach an upstream. Otherwise (action | flags, route, out, body kind, length, consumed):
+        `out` is the upstream's head with as much body as came along when both fit 16 KiB, or the denial;
+        `length` is what remains of a BODY_LENGTH body after `out`, -1 when chunked; `consumed` counts bytes
+        of `data` used (bytes kept earlier not counted), the rest is body or pipelined.
         """
     def body(self, data: bytes, /) -> tuple[bytes, int, bool] | int:
-        """Feed body bytes: (bytes for the upstream, consumed of `data`, done) or minus the status, then close.
+        """Feed body bytes: (bytes for the upstream, consumed of `data`, done) or minus the status, then
+        close.
 
-        A length-delimited body passes through uncopied when `data` holds nothing else; a chunked one is decoded and
-        encoded anew.
+        A length-delimited body passes through uncopied when `data` holds nothing else; a chunked one is
+        decoded and encoded anew.
         """
     def reply(self, status: int, /, *, close: bool) -> bytes:
         """A whole problem+json answer of our own (no body for HEAD), recorded as this exchange's end."""
     def end(self, status: int, /) -> None:
-        """Record an exchange that ended without a complete answer (499 client gone, 502 after the head...)."""
+        """Record an exchange that ended without a complete answer (499 client gone, 502 after the head...).
+        """
     def rejudge(self) -> bool:
-        """True when the current list denies this exchange's client or domains (for open streams and tunnels)."""
+        """True when the current list denies this exchange's client or domains (for open streams and
+        tunnels).
+        """
     @property
     def client(self) -> str:
         """The client's own address, as far as we may believe it."""
@@ -334,10 +347,11 @@ class Upstream:
     def begin(self, downstream: Downstream, /) -> None:
         """Bind to the exchange that was just sent; resets the codec."""
     def data(self, data: bytes, /) -> tuple[bytes, int]:
-        """(bytes for the client, flags). Interim 1xx are in `out` without RESPONSE_BEGUN. Records itself when done.
+        """(bytes for the client, flags). Interim 1xx are in `out` without RESPONSE_BEGUN. Records itself
+        when done.
 
-        With TUNNEL `out` is the 101 head followed by any bytes that came behind it. Bytes after a complete response
-        clear REUSE and are discarded.
+        With TUNNEL `out` is the 101 head followed by any bytes that came behind it. Bytes after a complete
+        response clear REUSE and are discarded.
         """
     def eof(self) -> tuple[bytes, int]:
         """The upstream closed: ends a close-delimited body, otherwise BROKEN."""

@@ -36,7 +36,9 @@ fn body() -> impl Strategy<Value = String> {
         4 => "[a-z]{0,30}".prop_map(|text| format!("Content-Length: {}\r\n\r\n{text}", text.len())),
         1 => "Content-Length: [0-9+]{0,3}\r\n\r\n[a-z]{0,30}",
         4 => prop::collection::vec("[a-z]{1,90}", 0..4).prop_map(|chunks| {
-            let chunks: String = chunks.iter().map(|chunk| format!("{:x}\r\n{chunk}\r\n", chunk.len())).collect();
+            let chunks: Vec<String> =
+                chunks.iter().map(|chunk| format!("{:x}\r\n{chunk}\r\n", chunk.len())).collect();
+            let chunks = chunks.concat();
             format!("Transfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n")
         }),
         1 => "Transfer-Encoding: (chunked|gzip)\r\n\r\n([0-3]\r\n[a-z]{0,3}\r\n){0,3}",
@@ -173,4 +175,30 @@ fn is_one_strict_request(
     );
     prop_assert!(!head.to_lowercase().contains("sentra_") && !head.contains("\r\nTE:"));
     Ok(())
+}
+
+#[test]
+fn the_bound_of_a_head_is_exact_in_any_pieces() {
+    let world = small();
+    for (blank, length, is_taken) in [
+        ("", 300, true),
+        ("", 301, false),
+        ("\r\n", 300, true),
+        ("\r\n", 301, false),
+        ("", 290, true),
+    ] {
+        let frame = "GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n";
+        let padding = "x".repeat(length - frame.len());
+        let text = format!("{blank}GET / HTTP/1.1\r\nHost: a\r\nX: {padding}\r\n\r\nGET");
+        for size in [1, 2, 3, 7, 150, 290, 302, 400] {
+            let pieces: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
+            let seen = requests(&world, "198.51.100.1", &pieces);
+            let matches = match &seen[..] {
+                [Seen::Forwarded { .. }, Seen::Unfinished] => is_taken,
+                [Seen::Refused(431)] => !is_taken,
+                _ => false,
+            };
+            assert!(matches, "{length} bytes by {size}: {seen:?}");
+        }
+    }
 }

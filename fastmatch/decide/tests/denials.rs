@@ -10,7 +10,7 @@ const GET: &str = "GET /secret?token=x HTTP/1.1\r\nHost: a.example\r\n\r\n";
 
 fn denying() -> World {
     let world = world(|settings| {
-        settings.domains = ["host", "origin", "referer"].map(str::to_owned).to_vec()
+        settings.domains = ["host", "origin", "referer"].map(str::to_owned).to_vec();
     });
     world.install(&[
         entry("203.0.113.0/24", 70),

@@ -7,18 +7,21 @@ use support::{World, outcome, world};
 
 fn trusting(networks: &[&str]) -> World {
     world(|settings| {
-        settings.trusted_proxies = networks.iter().map(|text| (*text).to_owned()).collect()
+        settings.trusted_proxies = networks.iter().map(|text| (*text).to_owned()).collect();
     })
 }
 
 /// The client for a peer that sends these X-Forwarded-For lines, or the status.
 fn identify(networks: &[&str], peer: &str, lines: &[&str]) -> Result<String, u16> {
     let world = trusting(networks);
-    let mut request = "GET / HTTP/1.1\r\nHost: a.example\r\n".to_owned();
-    for line in lines {
-        request.push_str(&format!("X-Forwarded-For: {line}\r\n"));
-    }
-    request.push_str("\r\n");
+    let lines: Vec<String> = lines
+        .iter()
+        .map(|line| format!("X-Forwarded-For: {line}\r\n"))
+        .collect();
+    let request = format!(
+        "GET / HTTP/1.1\r\nHost: a.example\r\n{}\r\n",
+        lines.concat()
+    );
     let mut client = world.client(peer);
     match client.head(request.as_bytes(), &mut Vec::new()) {
         HeadOutcome::Ready(_) => Ok(client.client().to_string()),

@@ -159,7 +159,7 @@ fn connections_live_on_as_version_and_options_say() {
 #[test]
 fn limits_hold_byte_by_byte() {
     breaks(&[
-        &with(vec!["A: b"; 9].join("\r\n").as_str()),
+        &with(["A: b"; 9].join("\r\n").as_str()),
         &with(&format!("A: {}", "b".repeat(600))),
     ]);
     let endless = format!("HTTP/1.1 200 {}", "x".repeat(600));

@@ -6,28 +6,38 @@ import signal
 import time
 from pathlib import Path
 
-from tests.e2e.load import Load, client_of_each_slot
+import pytest
+
+from tests.e2e.load import Client, Load, client_of_each_slot
 from tests.e2e.processes import Edge, wait_until
 
 # The normal suite takes a short look; the promise of the README is thirty seconds.
 _RELOAD_SECONDS = float(os.environ.get("RELOAD_SECONDS", "8"))
 
 
-async def test_block_is_enforced_by_every_worker_within_a_tenth_of_a_second(edge: Edge):
+@pytest.mark.parametrize("address", ["203.0.113.1", "2001:db8:1::1"])
+async def test_block_is_enforced_by_every_worker_within_a_tenth_of_a_second(edge: Edge, address: str):
     """Measured from the request that adds it to the first denial on an open connection of each worker."""
     async with client_of_each_slot(edge.port, edge.workers()) as by_slot:
-        for number in range(5):
-            address = f"203.0.113.{number}"
-            for client in by_slot.values():
-                assert (await client.get(client=address))[0] == 200
-            started = time.monotonic()
-            posted = asyncio.create_task(asyncio.to_thread(edge.add_block, address))
-            for client in by_slot.values():
-                while (await client.get(client=address))[0] != 403:
-                    assert time.monotonic() - started < 5
-            elapsed = time.monotonic() - started
-            assert (await posted).status in (200, 201)
-            assert elapsed < 0.1, f"{address} was denied by every worker after {elapsed:.3f} s"
+        for client in by_slot.values():
+            assert (await client.get(client=address))[0] == 200
+        started = time.monotonic()
+        posted = asyncio.create_task(asyncio.to_thread(edge.add_block, address))
+        for client in by_slot.values():
+            while not await is_refused(client, address):
+                assert time.monotonic() - started < 5
+        elapsed = time.monotonic() - started
+        assert (await posted).status == 201
+    assert elapsed < 0.1, f"denied by every worker after {elapsed:.3f} s"
+
+
+async def is_refused(client: Client, address: str) -> bool:
+    """Denied, or cut off: a request that is under way when the block comes may have begun to be answered."""
+    try:
+        status, _ = await client.get(client=address)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return True
+    return status == 403
 
 
 async def denied_by_every_worker(edge: Edge, address: str) -> bool:

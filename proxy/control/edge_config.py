@@ -43,4 +43,5 @@ def to_edge_config(settings: Settings) -> EdgeConfig:
         write_buffer_bytes=limits.write_buffer_bytes,
         pipelined_bytes=limits.pipelined_bytes,
         connection_count=limits.connection_count,
+        backlog_count=limits.backlog_count,
     )

@@ -29,6 +29,7 @@ RESEND_LIMIT_COUNT = 3
 UNREAD_LIMIT_BYTES = 64 * 1024 * 1024
 _SOCKET_PATH_BYTES = 107
 _CREDENTIALS = struct.Struct("iII")
+_TRUSTED_USER_IDS = (0,)
 
 
 class Link(asyncio.Protocol):
@@ -223,4 +224,4 @@ def _is_own_user(peer: socket.socket) -> bool:
     """The socket's mode says so already; this also holds when the umask or the folder changes."""
     credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     _, user_id, _ = _CREDENTIALS.unpack(credentials)
-    return bool(user_id in (0, os.geteuid()))
+    return bool(user_id in (*_TRUSTED_USER_IDS, os.geteuid()))

@@ -59,7 +59,7 @@ async def run(options: ControlOptions) -> None:
     logs.configure(running.settings.log.level, running.settings.log.format)
     segment = Segment.open(options.segment_descriptor)
     with _lock(running.settings.state.directory):
-        async with _started(running, options, segment) as control:
+        async with started(running, options, segment) as control:
             stop = asyncio.Event()
             _on_signals(control, options, stop)
             sys.stdout.write("ready control\n")
@@ -71,7 +71,7 @@ async def run(options: ControlOptions) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _started(running: Running, options: ControlOptions, segment: Segment) -> AsyncIterator[Control]:
+async def started(running: Running, options: ControlOptions, segment: Segment) -> AsyncIterator[Control]:
     """store -> state -> last good list -> sockets -> first list; taken down in the opposite order."""
     settings = running.settings
     async with contextlib.AsyncExitStack() as stack:
@@ -183,10 +183,16 @@ async def _listen(
 ) -> BindAddress:
     """The address that was bound. Raises ConfigError when it is taken."""
     # A client that goes away does not undo a change that is half made: handlers run to their end.
-    runner = web.AppRunner(application, access_log=None, handler_cancellation=False, keepalive_timeout=30.0)
+    runner = web.AppRunner(
+        application,
+        access_log=None,
+        handler_cancellation=False,
+        keepalive_timeout=30.0,
+        shutdown_timeout=_SHUTDOWN_SECONDS,
+    )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, address.host, address.port, shutdown_timeout=_SHUTDOWN_SECONDS)
+    site = web.TCPSite(runner, address.host, address.port)
     try:
         await site.start()
     except OSError as error:

@@ -59,6 +59,7 @@ class LimitSettings(_Section):
     pipelined_bytes: Annotated[int, Field(ge=1024, le=16777216)] = 65536
     receive_buffer_bytes: Annotated[int, Field(ge=4096, le=16777216)] = 65536
     connection_count: Annotated[int, Field(ge=1, le=1000000)] = 20000
+    backlog_count: Annotated[int, Field(ge=1, le=65535)] = 4096
 
 
 class EdgeSettings(_Section):

@@ -159,7 +159,8 @@ class SqliteStore:
     def _connect(self, synchronous: str) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self._options.path,
-            timeout=self._options.timeout_seconds,
+            # Below our own timeout: the caller then hears that nothing happened, not that it may yet happen.
+            timeout=self._options.timeout_seconds * 0.8,
             isolation_level=None,
             check_same_thread=False,
         )

@@ -202,12 +202,12 @@ impl Network {
                 .map(Self::host)
                 .ok_or(NetworkError::Address);
         };
-        let length = parse_length(&text[slash + 1..]).ok_or(NetworkError::Length)?;
-        let network = if let Some(bits) = parse_ipv4(&text[..slash]) {
-            Self::v4(bits, length)
+        let (address, length) = (&text[..slash], parse_length(&text[slash + 1..]));
+        let network = if let Some(bits) = parse_ipv4(address) {
+            length.and_then(|length| Self::v4(bits, length))
         } else {
-            let bits = parse_ipv6(&text[..slash]).ok_or(NetworkError::Address)?;
-            Self::v6(bits, length)
+            let bits = parse_ipv6(address).ok_or(NetworkError::Address)?;
+            length.and_then(|length| Self::v6(bits, length))
         };
         let (network, had_host_bits) = network.ok_or(NetworkError::Length)?;
         if had_host_bits && !mask {

@@ -7,6 +7,8 @@
 pub mod address;
 mod builder;
 mod chains;
+#[cfg(test)]
+mod damage;
 mod decision;
 mod domains;
 mod entry;

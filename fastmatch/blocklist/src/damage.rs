@@ -1,0 +1,182 @@
+//! Tests only: files damaged in every part, sums made to fit again, must open to an error or to a list whose lookups end.
+
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use crate::address::{Address, parse_address};
+use crate::decision::{Decision, compile};
+use crate::entry::{Entry, Origin, Statement};
+use crate::evidence::Evidence;
+use crate::image::{Header, checksum};
+use crate::memory::Region;
+use crate::target::{Rule, Target};
+use crate::verdict::Disposition;
+use crate::{Builder, Name};
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    let targets = [
+        "10.0.0.0/8",
+        "10.1.0.0/16",
+        "10.1.2.3",
+        "2001:db8::/32",
+        "2001:db8::1",
+        "a.b.c",
+        "b.c",
+        "c",
+    ];
+    for (index, text) in targets.iter().enumerate() {
+        let rule = [Rule::Suffix, Rule::Below, Rule::Exact][index % 3];
+        let statement = Statement {
+            disposition: if index == 1 {
+                Disposition::KnownGood
+            } else {
+                Disposition::Block
+            },
+            origin: Origin::Feed,
+            score_tenths: 10 * u8::try_from(index).expect("few"),
+            sources: Box::new(["one".into(), text.to_owned().into()]),
+            categories: Box::new(["kind".into()]),
+            reason: "because".into(),
+            first_seen: None,
+            last_seen: None,
+            expires: None,
+        };
+        let target = Target::parse(text.as_bytes(), rule).expect("a target");
+        builder
+            .add(&Entry {
+                target,
+                statement: Arc::new(statement),
+            })
+            .expect("room");
+    }
+    builder
+}
+
+/// Offset of the header's checksum.
+fn head_end(bytes: &[u8]) -> Option<usize> {
+    let count = u32::from_le_bytes(bytes.get(12..16)?.try_into().ok()?);
+    let end = 96 + usize::try_from(count).ok()?.checked_mul(32)?;
+    (end + 8 <= bytes.len()).then_some(end)
+}
+
+fn damaged(region: &Region, edits: &[(Index, u8)], in_head: bool) -> Vec<u8> {
+    let mut bytes = region.bytes().to_vec();
+    let head = head_end(&bytes).expect("whole");
+    for (at, value) in edits {
+        let position = if in_head {
+            at.index(head)
+        } else {
+            head + 8 + at.index(bytes.len() - head - 8)
+        };
+        bytes[position] = *value;
+    }
+    if let Some(end) = head_end(&bytes) {
+        let sum = checksum(&bytes[..end]);
+        bytes[end..end + 8].copy_from_slice(&sum.to_le_bytes());
+    }
+    bytes
+}
+
+fn region(bytes: &[u8]) -> Region {
+    Region::from_parts(&[bytes], 1)
+}
+
+fn exercise(decision: &Decision) {
+    let chains = [
+        "10.1.2.3",
+        "10.1.0.0",
+        "255.255.255.255",
+        "0.0.0.0",
+        "2001:db8::1",
+        "::",
+        "ffff::",
+    ]
+    .map(
+        |text| match parse_address(text.as_bytes()).expect("an address") {
+            Address::V4(bits) => decision.chain4(bits),
+            Address::V6(bits) => decision.chain6(bits),
+        },
+    );
+    let names = ["a.b.c", "x.a.b.c", "c", "d"].map(|name| decision.domains.chain(name.as_bytes()));
+    for chain in chains.into_iter().chain(names).chain([0, 1, u32::MAX]) {
+        let _ = decision.is_vetoed(chain);
+        for live in [decision.live(chain, 5), decision.live_vetoed(chain, 5)]
+            .into_iter()
+            .flatten()
+        {
+            let _ = decision.compare(live, decision, live);
+            let _ = (
+                decision.disposition(live.verdict),
+                decision.score_tenths(live.verdict),
+            );
+            decision
+                .sources(live.verdict)
+                .chain(decision.categories(live.verdict))
+                .for_each(drop);
+        }
+    }
+}
+
+fn explain(evidence: &Evidence, decision: &Decision) {
+    for text in ["10.1.2.3", "255.255.255.255", "2001:db8::1", "::"] {
+        evidence.covering_address(parse_address(text.as_bytes()).expect("an address"));
+    }
+    for name in ["a.b.c", "x.a.b.c", "c"] {
+        evidence.covering_name(
+            Name::parse(name.as_bytes()).expect("a name").as_bytes(),
+            decision,
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_damaged_file_is_refused_or_harmless(
+        edits in vec((any::<Index>(), any::<u8>()), 1..8), in_head: bool, in_evidence: bool, cut in prop::option::of(any::<Index>())
+    ) {
+        let builder = builder();
+        let compiled = compile(&builder, Header { pair: 7, ..Header::default() });
+        let (whole, evidence) = (compiled.render_decision(), compiled.render_evidence(&builder));
+        let mut bytes = damaged(if in_evidence { &evidence } else { &whole }, &edits, in_head);
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        if in_evidence {
+            let decision = Decision::open(whole).expect("whole");
+            if let Ok(evidence) = Evidence::open(region(&bytes), &decision) {
+                explain(&evidence, &decision);
+            }
+        } else if let Ok(decision) = Decision::open(region(&bytes)) {
+            exercise(&decision);
+            if let Ok(evidence) = Evidence::open(evidence, &decision) {
+                explain(&evidence, &decision);
+            }
+        }
+    }
+}
+
+#[test]
+fn whole_files_verify_and_each_damaged_byte_of_a_body_is_noticed() {
+    let builder = builder();
+    let compiled = compile(&builder, Header::default());
+    let bytes = compiled.render_decision().bytes().to_vec();
+    let magic = bytes[..8].try_into().expect("eight bytes");
+    let open = |bytes: &[u8]| crate::image::Image::open(region(bytes), magic);
+    open(&bytes)
+        .and_then(|image| image.verify())
+        .expect("whole");
+    let mut unnoticed = 0;
+    for position in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[position] ^= 1;
+        unnoticed += usize::from(open(&flipped).and_then(|image| image.verify()).is_ok());
+    }
+    // Only the zeros between sections, at most 63 behind each of them and the header.
+    assert!(unnoticed < 63 * 20, "{unnoticed} of {}", bytes.len());
+}

@@ -10,12 +10,13 @@ _Address = str | bytes | int | IPv4Address | IPv6Address
 
 @final
 class Entry:
-    """One source's statement about one target. Scores are 0-10 in tenths.
+    """One source's statement about one target. Scores are 0-10 in tenths, and 0 unless it is a block.
 
     `target`: an address, a network (host bits must be zero) or a domain. `kind`: `network` for addresses;
-    `exact`, `suffix` (the name and everything below) or `below` for domains; None means `network` or `suffix`.
-    `disposition`: `block`, `allow` (an operator's, wins always) or `known_good` (vetoes feeds' blocks; no expiry).
-    `origin`: `feed`, `operator` or `incident`. Times are Unix seconds. Raises ValueError naming value and rule.
+    `exact`, `suffix` (the name and everything below) or `below` for domains; None means `network` or
+    `suffix`. `disposition`: `block`, `allow` (an operator's, wins always) or `known_good` (vetoes feeds'
+    blocks; no expiry). `origin`: `feed`, `operator` or `incident`. Times are Unix seconds, 1 to 2**32-1; an
+    entry is live while the clock is below `expires`. Raises ValueError naming value and rule.
     """
 
     def __new__(
@@ -37,11 +38,11 @@ class Entry:
     def target(self) -> str:
         """Canonical: lower case, punycode, no trailing dot, mapped IPv4 unmapped, network with its length."""
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> Literal["network", "exact", "suffix", "below"]: ...
     @property
-    def disposition(self) -> str: ...
+    def disposition(self) -> Literal["block", "allow", "known_good"]: ...
     @property
-    def origin(self) -> str: ...
+    def origin(self) -> Literal["feed", "operator", "incident"]: ...
     @property
     def score(self) -> float: ...
     @property
@@ -122,7 +123,7 @@ class Builder:
         self,
         text: bytes,
         *,
-        format: Literal["plain", "hosts", "netset", "csv"],
+        format: Literal["plain", "hosts", "netset", "csv"],  # noqa: A002 - the word that lists use
         source: str,
         score: float,
         kind: Literal["exact", "suffix", "below"] = "suffix",
@@ -135,8 +136,11 @@ class Builder:
     ) -> LoadReport:
         """Parse a whole list file; the interpreter lock is released.
 
-        A bad line is rejected and reported, never fatal. `score_map` is (column value, score) points, the highest
-        point not above the column's value counts. Networks with host bits set are masked and counted as accepted.
+        Each line is accepted, ignored (comment, empty, heading) or rejected and reported, never fatal. Bare
+        domains get `kind`; `||d^` and `.d` are suffix, `*.d` below, `=d` exact. Networks with host bits set
+        are masked, ranges become networks. `score_column` counts from 0 (column 0 is the target) and holds
+        the score itself; with `score_map`, (column value, score) points, the highest point not above the
+        column's value counts, below the lowest `score` does.
         """
     def __len__(self) -> int: ...
     def build(self, *, epoch: int = 0, sequence: int = 0, now: int = 0) -> Blocklist:
@@ -154,30 +158,36 @@ class Blocklist:
     """
 
     @staticmethod
-    def from_entries(entries: Iterable[Entry], *, epoch: int = 0, sequence: int = 0, now: int = 0) -> Blocklist: ...
+    def from_entries(
+        entries: Iterable[Entry], *, epoch: int = 0, sequence: int = 0, now: int = 0
+    ) -> Blocklist: ...
     @staticmethod
     def open(decision_path: str, evidence_path: str | None = None, *, prefault: bool = True) -> Blocklist:
-        """Map the files read-only. Raises OSError, or ValueError naming the field that is wrong."""
+        """Map the files read-only. Raises OSError, or ValueError naming the field that is wrong.
+
+        With `prefault` every page is present and every checksum verified; otherwise only the header's is, and
+        lookups in a damaged body are wrong but harmless.
+        """
     def __contains__(self, target: _Address, /) -> bool:
-        """True when the target is blocked at any score above 0."""
+        """True when the target, an address or a name, is blocked at any score above 0."""
     def __getitem__(self, target: _Address, /) -> Verdict:
-        """Raises KeyError when no live entry covers the target."""
+        """Raises KeyError when no live entry covers the target, an address or a name."""
     def __len__(self) -> int:
         """Entries in base and overlay."""
     def lookup(self, address: _Address, /) -> Verdict | None:
-        """The verdict on an address. int means IPv4, bytes 4 or 16 long; mapped IPv4 counts as IPv4; a zone is dropped.
+        """The verdict on an address: int means IPv4, bytes are 4 or 16 long.
 
-        Raises ValueError with the value and the reason.
+        Mapped IPv4 counts as IPv4, a zone is dropped. Raises ValueError with the value and the reason.
         """
     def lookup_domain(self, name: str, /) -> Verdict | None:
         """The verdict on a host name. A name too long or not a domain: ValueError."""
     def explain(self, target: str, /) -> Explanation:
-        """All covering entries of an address or a domain, reconstructed. Raises LookupError without evidence."""
+        """All covering entries of an address or a domain. Raises LookupError without evidence."""
     def advance(self, now: int, /) -> None: ...
     def with_overlay(self, packed: bytes, /, *, sequence: int) -> Blocklist:
-        """The same base with these entries (operators', incidents') above it, all or nothing. Base is shared.
+        """The same base and clock with these entries (operators', incidents') above it.
 
-        Raises ValueError naming offset and rule when `packed` is not what `pack_entries` makes.
+        All or nothing: ValueError naming offset and rule when `packed` is not what `pack_entries` makes.
         """
     @property
     def version(self) -> tuple[int, int]:

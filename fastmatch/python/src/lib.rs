@@ -8,5 +8,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     blocklist_classes::register(module)?;
-    edge_classes::register(module)
+    edge_classes::register(module)?;
+    // The package says what is public; PyO3's own list would have to be repeated in the stub.
+    module.delattr("__all__")
 }

@@ -126,10 +126,14 @@ impl PyBuilder {
             .map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
-    #[pyo3(signature = (
-        text, *, format, source, score, kind="suffix", disposition="block", categories=None, score_column=None,
-        score_map=None, delimiter=",", last_seen=None
-    ))]
+    #[pyo3(
+        signature = (
+            text, *, format, source, score, kind="suffix", disposition="block", categories=None, score_column=None,
+            score_map=None, delimiter=",", last_seen=None
+        ),
+        text_signature = "($self, text, *, format, source, score, kind='suffix', disposition='block', categories=(), \
+            score_column=None, score_map=None, delimiter=',', last_seen=None)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a record")]
     fn add_text(
         &mut self,
@@ -180,7 +184,7 @@ impl PyBuilder {
         self.0.len()
     }
 
-    #[pyo3(signature = (*, epoch=None, sequence=None, now=None))]
+    #[pyo3(signature = (*, epoch=None, sequence=None, now=None), text_signature = "($self, *, epoch=0, sequence=0, now=0)")]
     fn build(
         &self,
         py: Python<'_>,
@@ -195,7 +199,10 @@ impl PyBuilder {
         )))
     }
 
-    #[pyo3(signature = (decision_path, evidence_path, *, epoch=None, sequence=None, now=None))]
+    #[pyo3(
+        signature = (decision_path, evidence_path, *, epoch=None, sequence=None, now=None),
+        text_signature = "($self, decision_path, evidence_path, *, epoch=0, sequence=0, now=0)"
+    )]
     fn write(
         &self,
         py: Python<'_>,

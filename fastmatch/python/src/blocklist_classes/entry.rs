@@ -76,10 +76,14 @@ fn as_tuple<'py>(py: Python<'py>, labels: &[Box<str>]) -> PyResult<Bound<'py, Py
 #[pymethods]
 impl PyEntry {
     #[new]
-    #[pyo3(signature = (
-        target, *, score=10.0, kind=None, disposition="block", origin="feed", categories=None, sources=None, reason="",
-        first_seen=None, last_seen=None, expires=None
-    ))]
+    #[pyo3(
+        signature = (
+            target, *, score=10.0, kind=None, disposition="block", origin="feed", categories=None, sources=None,
+            reason="", first_seen=None, last_seen=None, expires=None
+        ),
+        text_signature = "(target, *, score=10.0, kind=None, disposition='block', origin='feed', categories=(), \
+            sources=(), reason='', first_seen=None, last_seen=None, expires=None)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a record")]
     fn new(
         target: &str,

@@ -97,7 +97,10 @@ fn image_error(error: ImageError, path: &str) -> PyErr {
 #[pymethods]
 impl PyBlocklist {
     #[staticmethod]
-    #[pyo3(signature = (entries, *, epoch=None, sequence=None, now=None))]
+    #[pyo3(
+        signature = (entries, *, epoch=None, sequence=None, now=None),
+        text_signature = "(entries, *, epoch=0, sequence=0, now=0)"
+    )]
     fn from_entries(
         py: Python<'_>,
         entries: &Bound<'_, PyAny>,

@@ -12,8 +12,8 @@ from typing import Final
 
 from proxy import frames
 from proxy.edge import log
+from proxy.edge.attached import Attached
 from proxy.edge.config import EdgeConfig
-from proxy.edge.context import Context
 from proxy.edge.lists import Lists
 from proxy.frames import Frame, FrameError, FrameReader, Kind
 
@@ -28,7 +28,7 @@ _UNREAD_BYTES: Final = 1 << 20
 class Link:
     __slots__ = ("_context", "_lists", "_runtime_directory", "_writer")
 
-    def __init__(self, context: Context, lists: Lists, runtime_directory: Path) -> None:
+    def __init__(self, context: Attached, lists: Lists, runtime_directory: Path) -> None:
         self._context = context
         self._lists = lists
         self._runtime_directory = runtime_directory

@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Callable
 
 from fastmatch._native import Blocklist
-from proxy.edge.context import Context
+from proxy.edge.attached import Attached
 
 
 class Lists:
@@ -13,7 +13,7 @@ class Lists:
 
     __slots__ = ("_base", "_context", "_on_change", "_overlay")
 
-    def __init__(self, context: Context, on_change: Callable[[], None]) -> None:
+    def __init__(self, context: Attached, on_change: Callable[[], None]) -> None:
         self._context = context
         self._on_change = on_change
         self._base: Blocklist | None = None

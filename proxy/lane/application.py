@@ -10,7 +10,6 @@ from aiohttp.web_urldispatcher import ResourceRoute, UrlMappingMatchInfo
 from proxy.edge.config import EdgeConfig
 from proxy.lane.forward import Forwarder
 from proxy.lane.server import require_compiled_parser
-from proxy.lane.upstream import Upstream
 
 FORWARDER: Final = web.AppKey("sentra_forwarder", Forwarder)
 
@@ -25,7 +24,7 @@ def build_application(config: EdgeConfig, middlewares: Sequence[Middleware] = ()
     # aiohttp's own dispatcher looks at decoded paths and answers 404 to `*` and to CONNECT. Its constructor
     # argument for another one is deprecated without a successor.
     application._router = _Everything()
-    application.cleanup_ctx.append(_upstream_of(config))
+    application.cleanup_ctx.append(_forwarder_of(config))
     return application
 
 
@@ -49,11 +48,10 @@ async def _no_continue(request: web.Request) -> None:
     """aiohttp would send `100 Continue` before any middleware has judged the request."""
 
 
-def _upstream_of(config: EdgeConfig) -> Callable[[web.Application], AsyncIterator[None]]:
+def _forwarder_of(config: EdgeConfig) -> Callable[[web.Application], AsyncIterator[None]]:
     async def own(application: web.Application) -> AsyncIterator[None]:
-        upstream = Upstream(config)
-        application[FORWARDER] = Forwarder(config, upstream)
+        forwarder = application[FORWARDER] = Forwarder(config)
         yield
-        await upstream.close()
+        await forwarder.close()
 
     return own

@@ -16,12 +16,9 @@ from aiohttp.web_protocol import RequestPayloadError
 from proxy.edge.config import EdgeConfig
 from proxy.lane import errors, heads, replies
 from proxy.lane.identity import Forwarding, TrustedProxies, canonical, identify
+from proxy.lane.middleware import CLIENT, JUDGED
 from proxy.lane.response import PassedResponse, reset
 from proxy.lane.upstream import Upstream, UpstreamExchange
-
-# Set by `blocklist_middleware`, which has already walked the forwarded addresses.
-CLIENT: Final = web.RequestKey("sentra_client", str)
-EXTRA_FIELDS: Final = web.RequestKey("sentra_extra_fields", tuple)
 
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -30,12 +27,28 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Forwarder:
     """Everything a request needs that outlives it. `handle` is the aiohttp handler."""
 
-    def __init__(self, config: EdgeConfig, upstream: Upstream) -> None:
+    def __init__(self, config: EdgeConfig) -> None:
         self._config = config
-        self._upstream = upstream
         self._trusted = TrustedProxies(config.trusted_proxies)
+        self._upstream = Upstream(config)
+        self._retired: list[Upstream] = []
         self._via = config.via.encode("ascii")
-        self._host = config.upstream_host_header.encode("ascii") if config.upstream_host_header else None
+        self._host = _host_of(config)
+
+    def configure(self, config: EdgeConfig) -> None:
+        """From the next request on. Raises ValueError when a network is none; then everything stays."""
+        self._trusted = TrustedProxies(config.trusted_proxies)
+        if not self._upstream.configure(config):
+            # Exchanges under way keep their connections.
+            self._retired.append(self._upstream)
+            self._upstream = Upstream(config)
+        self._config = config
+        self._via = config.via.encode("ascii")
+        self._host = _host_of(config)
+
+    async def close(self) -> None:
+        for upstream in (self._upstream, *self._retired):
+            await upstream.close()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -51,17 +64,8 @@ class Forwarder:
             return replies.problem(error.status, replies.request_id_of(request), close=close)
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
-        fields = request._message.raw_headers
-        facts = heads.read_request(request.method, request.raw_path, request.version, fields)
-        if facts.length is not None and 0 < self._config.body_bytes < facts.length:
-            raise errors.RequestError(413)
+        facts, head = self._head_for(request)
         body = _complete_body(request)
-        if request._read_bytes is not None:
-            # A middleware has read the body: it goes out as one piece of known length.
-            facts = heads.RequestFacts(facts.target, facts.host, False, len(body or b""), False)
-        head = heads.render_request(
-            request.method, facts, fields, self._host or facts.host, self._forwarding(request, fields)
-        )
         exchange = await self._upstream.open(fresh=False)
         try:
             return await self._exchange(request, facts, head, body, exchange)
@@ -77,11 +81,34 @@ class Forwarder:
         finally:
             exchange.close()
 
+    def _head_for(self, request: web.Request) -> tuple[heads.RequestFacts, bytes]:
+        """What the codec has made of it, or our own head when there was no gate or a middleware has changed
+        it.
+        """
+        judged = request.get(JUDGED)
+        body = request._read_bytes
+        if judged is not None and judged.message is request._message and body is None:
+            if judged.is_upgrade:
+                raise errors.RequestError(501)
+            return judged.facts, judged.head
+        fields = request._message.raw_headers
+        facts = heads.read_request(request.method, request.raw_path, request.version, fields)
+        if facts.length is not None and 0 < self._config.body_bytes < facts.length:
+            raise errors.RequestError(413)
+        if body is not None:
+            # A middleware has read the body: it goes out as one piece of known length.
+            facts = heads.RequestFacts(facts.target, facts.host, False, len(body), False)
+        forwarding = self._forwarding(request, fields)
+        return facts, heads.render_request(
+            request.method, facts, fields, self._host or facts.host, forwarding
+        )
+
     def _forwarding(self, request: web.Request, fields: tuple[tuple[bytes, bytes], ...]) -> Forwarding:
         peer = request.remote
         if not peer:
             raise errors.RequestError(400)
         address = canonical(peer)
+        judged = request.get(JUDGED)
         client = request.get(CLIENT) or identify(peer, fields, self._trusted)
         return Forwarding(
             via=self._via,
@@ -89,7 +116,7 @@ class Forwarder:
             client=client,
             peer_is_trusted=address in self._trusted,
             scheme=request.scheme,
-            extra=request.get(EXTRA_FIELDS, ()),
+            extra=replies.extra_fields(request) if judged is None else judged.own_fields(),
         )
 
     async def _exchange(
@@ -183,6 +210,10 @@ class Forwarder:
             raise errors.RequestError(408) from error
         if facts.is_chunked:
             await exchange.send_body(b"0\r\n\r\n")
+
+
+def _host_of(config: EdgeConfig) -> bytes | None:
+    return None if config.upstream_host_header is None else config.upstream_host_header.encode("ascii")
 
 
 def _complete_body(request: web.Request) -> bytes | None:

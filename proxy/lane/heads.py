@@ -30,7 +30,7 @@ _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 # upgrade.
 _HOP_BY_HOP: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
-    | {b"http2-settings", b"proxy-authenticate", b"proxy-authorization"}
+    | {b"http2-settings", b"proxy-authenticate", b"proxy-authorization", b"alt-svc"}
 )
 # A client must not remove these by naming them in Connection (CVE-2021-32813, CVE-2024-45410 in another
 # proxy).
@@ -46,10 +46,13 @@ _PROTECTED: Final = frozenset(
     }
 )
 _REMADE: Final = frozenset({b"host", b"content-length", b"expect", b"via"})
+_SPOOFABLE: Final = frozenset(
+    {b"x-real-ip", b"forwarded", b"x-request-id", b"x-original-url", b"x-rewrite-url"}
+)
 # What a trusted proxy may say; X-Real-IP and X-Sentra-* are ours alone.
 _BELIEVABLE: Final = frozenset(
     {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port"}
-    | {b"x-forwarded-prefix"}
+    | {b"x-forwarded-prefix", b"x-original-url", b"x-rewrite-url"}
 )
 
 
@@ -85,6 +88,8 @@ def read_request(
     if b"websocket" in _tokens(named.get(b"upgrade", [])):
         # A tunnel needs both raw transports; the edge worker has them, this form of the lane does not.
         raise RequestError(501)
+    # HTTP/1.0 clients may leave Host out; the upstream speaks 1.1 and may not.
+    host = host or b"localhost"
     return RequestFacts(target, host, is_chunked, length, bool(expectations) and version != HttpVersion10)
 
 
@@ -238,4 +243,4 @@ def _is_spoofable(lowered: bytes) -> bool:
     if not lowered.startswith((b"x", b"forwarded")):
         return False
     folded = lowered.replace(b"_", b"-")
-    return folded.startswith((b"x-forwarded-", b"x-sentra-")) or folded in {b"x-real-ip", b"forwarded"}
+    return folded.startswith((b"x-forwarded-", b"x-sentra-")) or folded in _SPOOFABLE

@@ -83,7 +83,7 @@ class Forwarding:
         fields = [(b"X-Forwarded-For", b", ".join([*hops, self.peer.encode("ascii")]))]
         if b"x-forwarded-proto" not in named:
             fields.append((b"X-Forwarded-Proto", self.scheme.encode("ascii")))
-        if host and b"x-forwarded-host" not in named:
+        if b"x-forwarded-host" not in named:
             fields.append((b"X-Forwarded-Host", host))
         fields.append((b"X-Real-IP", self.client.encode("ascii")))
         fields.extend(self.extra)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import http_parser, web
@@ -17,42 +18,57 @@ from proxy.lane.upstream import READ_BUFFER_BYTES
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a process around the server wants to decide and to know."""
+
+    may_enter: Callable[[str], bool] | None = None
+    """Asked with the peer's address at accept; False drops the connection before a byte is read."""
+    count: Callable[[str, int], None] = lambda _name, _amount: None
+    """Counters and gauges by the names of the shared segment."""
+
+
 class LaneProtocol(RequestHandler):
     """Against stock aiohttp: a deadline for heads, one for clients that do not read, errors without an
     echo.
     """
 
-    __slots__ = ("_config", "_head_handle", "_may_enter")
+    __slots__ = ("_config", "_head_handle", "_hooks")
 
     def __init__(
         self,
         manager: web.Server,
         *,
         config: EdgeConfig,
-        may_enter: Callable[[str], bool] | None,
-        **settings: Any,  # noqa: ANN401
+        hooks: Hooks,
+        **settings: Any,  # noqa: ANN401  # the arguments of RequestHandler, passed through
     ) -> None:
         super().__init__(manager, **settings)
         self._config = config
-        self._may_enter = may_enter
+        self._hooks = hooks
         self._head_handle: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        may_enter = self._hooks.may_enter
         peer = transport.get_extra_info("peername")
-        is_unwanted = self._may_enter is not None and (not peer or not self._may_enter(peer[0]))
+        is_unwanted = may_enter is not None and (not peer or not may_enter(peer[0]))
         manager = self._manager
         is_full = manager is not None and len(manager.connections) >= self._config.connection_count
         super().connection_made(transport)
+        self._hooks.count("connections", 1)
+        self._hooks.count("connections_open", 1)
         if is_unwanted:
             reset(self.transport)
             self.force_close()
         elif is_full and self.transport is not None:
-            self.transport.write(_whole_answer(503, b"Retry-After: 1\r\n"))
+            self._hooks.count("connections_shed", 1)
+            self.transport.write(replies.whole(503))
             self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_head_deadline()
         super().connection_lost(exc)
+        self._hooks.count("connections_open", -1)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -80,8 +96,9 @@ class LaneProtocol(RequestHandler):
 
     def _refuse_slow_head(self) -> None:
         self._head_handle = None
+        self._hooks.count("head_timeouts", 1)
         if self.transport is not None:
-            self.transport.write(_whole_answer(408))
+            self.transport.write(replies.whole(408))
         self.force_close()
 
     async def _drain_helper(self) -> None:
@@ -89,6 +106,7 @@ class LaneProtocol(RequestHandler):
             async with asyncio.timeout(self._config.send_idle_seconds):
                 await super()._drain_helper()
         except TimeoutError as error:
+            self._hooks.count("send_timeouts", 1)
             reset(self.transport)
             raise ConnectionResetError("client does not read") from error
 
@@ -114,34 +132,35 @@ class LaneRunner(web.AppRunner):
     configuration.
     """
 
-    def __init__(
-        self,
-        application: web.Application,
-        config: EdgeConfig,
-        *,
-        may_enter: Callable[[str], bool] | None = None,
-    ) -> None:
+    def __init__(self, application: web.Application, config: EdgeConfig, hooks: Hooks | None = None) -> None:
         require_compiled_parser()
         super().__init__(application, access_log=None, shutdown_timeout=config.drain_seconds)
-        self._lane_settings: dict[str, Any] = {
-            "config": config,
-            "may_enter": may_enter,
-            **_server_settings(config),
-        }
+        self._hooks = hooks or Hooks()
+        self._config = config
+
+    def configure(self, config: EdgeConfig) -> None:
+        """For connections from now on."""
+        self._config = config
+        if isinstance(self.server, _LaneServer):
+            self.server.configure(config, self._hooks)
 
     async def _make_server(self) -> web.Server:
         # Runs the application's startup; its server is replaced because the class of its protocols is fixed.
         stock = await super()._make_server()
-        return _LaneServer(
+        server = _LaneServer(
             stock.request_handler,
             request_factory=stock.request_factory,
             handler_cancellation=True,
             loop=asyncio.get_running_loop(),
-            **self._lane_settings,
         )
+        server.configure(self._config, self._hooks)
+        return server
 
 
 class _LaneServer(web.Server):
+    def configure(self, config: EdgeConfig, hooks: Hooks) -> None:
+        self._kwargs = {"config": config, "hooks": hooks, **_server_settings(config)}
+
     def __call__(self) -> RequestHandler:
         return LaneProtocol(self, loop=self._loop, **self._kwargs)
 
@@ -168,8 +187,3 @@ def require_compiled_parser() -> None:
         raise RuntimeError(
             "aiohttp runs without its compiled parser: install a binary wheel, unset AIOHTTP_NO_EXTENSIONS"
         )
-
-
-def _whole_answer(status: int, extra: bytes = b"") -> bytes:
-    """For the moments before aiohttp has a request to answer to."""
-    return b"HTTP/1.1 %d \r\n%bContent-Length: 0\r\nConnection: close\r\n\r\n" % (status, extra)

@@ -45,6 +45,13 @@ class Upstream:
         self._address = ClientRequest("GET", url, loop=asyncio.get_running_loop())
         self._timeout = ClientTimeout(total=None, connect=config.upstream_connect_seconds)
 
+    def configure(self, config: EdgeConfig) -> bool:
+        """False when the change needs another pool."""
+        if _pool_settings(config) != _pool_settings(self._config):
+            return False
+        self._config = config
+        return True
+
     async def close(self) -> None:
         await self._connector.close()
 
@@ -64,6 +71,17 @@ class Upstream:
         # 64 KiB keeps the loop fair between streams and the memory of slow readers small.
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer_bytes)
         return made
+
+
+def _pool_settings(config: EdgeConfig) -> tuple[object, ...]:
+    return (
+        config.upstream_host,
+        config.upstream_port,
+        config.upstream_idle_seconds,
+        config.upstream_idle_count,
+        config.upstream_connect_seconds,
+        config.receive_buffer_bytes,
+    )
 
 
 class UpstreamExchange:

@@ -10,7 +10,7 @@ from aiohttp.typedefs import Middleware
 
 from proxy.edge.config import EdgeConfig
 from proxy.lane.application import build_application
-from proxy.lane.server import LaneRunner
+from proxy.lane.server import Hooks, LaneRunner
 
 BOUND_SECONDS = 5.0
 Script = Callable[["UpstreamConnection"], Awaitable[None]]
@@ -143,7 +143,7 @@ async def lane_running(
     may_enter: Callable[[str], bool] | None = None,
 ) -> AsyncIterator[int]:
     """The lane on an ephemeral port."""
-    runner = LaneRunner(build_application(config, middlewares), config, may_enter=may_enter)
+    runner = LaneRunner(build_application(config, middlewares), config, Hooks(may_enter=may_enter))
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

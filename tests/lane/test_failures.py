@@ -252,7 +252,7 @@ async def test_half_a_head_is_answered_408():
     """aiohttp waits for the rest for ever."""
     async with lane_running(impatient(1)) as lane, client_to(lane) as client:
         await client.send(b"GET / HTTP/1.1\r\nHost: a")
-        assert (await read_head(client.reader)).status == 408
+        assert (await client.answer())[0].status == 408
         assert await client.is_closed()
 
 
@@ -417,7 +417,7 @@ async def test_connections_above_the_limit_are_told_503():
     ):
         await first.ask(get("/"))
         async with client_to(lane) as second:
-            head = await read_head(second.reader)
+            head, _ = await second.answer()
             assert (head.status, head.get("retry-after")) == (503, "1")
             assert await second.is_closed()
 

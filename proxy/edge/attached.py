@@ -1,0 +1,16 @@
+"""What the control socket's end needs of the process it is in: an edge worker, or the aiohttp engine in its
+place.
+"""
+
+from typing import Protocol
+
+from fastmatch._native import Gate
+from proxy.edge.config import EdgeConfig
+
+
+class Attached(Protocol):
+    slot: int
+    gate: Gate
+
+    def configure(self, config: EdgeConfig, /) -> None:
+        """All or nothing: raises ValueError naming the key, and everything stays as it was."""

@@ -6,6 +6,7 @@ with it the upstream.
 """
 
 import asyncio
+from dataclasses import replace
 from typing import Final
 
 from aiohttp import web
@@ -97,7 +98,7 @@ class Forwarder:
             raise errors.RequestError(413)
         if body is not None:
             # A middleware has read the body: it goes out as one piece of known length.
-            facts = heads.RequestFacts(facts.target, facts.host, False, len(body), False)
+            facts = replace(facts, is_chunked=False, length=len(body), expects_continue=False)
         forwarding = self._forwarding(request, fields)
         return facts, heads.render_request(
             request.method, facts, fields, self._host or facts.host, forwarding

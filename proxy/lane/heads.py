@@ -45,7 +45,7 @@ _PROTECTED: Final = frozenset(
         b"content-encoding",
     }
 )
-_REMADE: Final = frozenset({b"host", b"content-length", b"expect", b"via"})
+_REMADE: Final = frozenset({b"host", b"content-length", b"expect"})
 _SPOOFABLE: Final = frozenset(
     {b"x-real-ip", b"forwarded", b"x-request-id", b"x-original-url", b"x-rewrite-url"}
 )
@@ -65,6 +65,7 @@ class RequestFacts:
     is_chunked: bool
     length: int | None
     expects_continue: bool
+    is_version_10: bool = False
 
 
 def read_request(
@@ -90,7 +91,9 @@ def read_request(
         raise RequestError(501)
     # HTTP/1.0 clients may leave Host out; the upstream speaks 1.1 and may not.
     host = host or b"localhost"
-    return RequestFacts(target, host, is_chunked, length, bool(expectations) and version != HttpVersion10)
+    is_version_10 = version == HttpVersion10
+    expects_continue = bool(expectations) and not is_version_10
+    return RequestFacts(target, host, is_chunked, length, expects_continue, is_version_10)
 
 
 def _read_target(method: str, path: str, named: dict[bytes, list[bytes]]) -> tuple[bytes, bytes]:
@@ -150,7 +153,7 @@ def render_request(
         if _TOKEN.fullmatch(name) is None or _CONTROL.search(value) is not None:
             raise RequestError(400)
         lines.append(b"%b: %b\r\n" % (name, value))
-    lines.append(b"Via: %b\r\n" % b", ".join([*via, b"1.1 " + forwarding.via]))
+    lines.append(b"Via: 1.%d %b\r\n" % (0 if facts.is_version_10 else 1, forwarding.via))
     if facts.is_chunked:
         lines.append(b"Transfer-Encoding: chunked\r\n")
     elif facts.length is not None:
@@ -171,6 +174,7 @@ def _sort_fields(
         lowered = name.lower()
         if lowered == b"via":
             via.append(value)
+            passed.append((name, value))
         elif lowered in _REMADE or lowered in dropped:
             continue
         elif not _is_spoofable(lowered):

@@ -133,22 +133,21 @@ async def test_the_verdict_goes_upstream_where_the_client_cannot_write(changes: 
 
     @web.middleware
     async def change(request, handler):
-        return await handler(request.clone(rel_url="/other?") if changes else request)
+        return await handler(request.clone(rel_url="/other?x") if changes else request)
 
     async with upstream_running(answer_always) as upstream:
         config = EdgeConfig(upstream_port=upstream.port, trusted_proxies=TRUSTED)
         judge = blocklist_middleware(gate_for(config))
         async with lane_running(config, (judge, change)) as port, client_to(port) as client:
-            lines = (via("198.51.100.9"), "X-Sentra-Score: 0", "X_Sentra_Score: 0", "X-Request-Id: mine")
+            lines = (via("198.51.100.9"), "X-Sentra-Score: 0", "X_Sentra_Score: 0")
             answer, _ = await client.ask(get("/a?", *lines))
             assert answer.status == 200
             head = upstream.heads[0]
-            assert head.start == ("GET /other? HTTP/1.1" if changes else "GET /a? HTTP/1.1")
+            assert head.start == ("GET /other?x HTTP/1.1" if changes else "GET /a? HTTP/1.1")
             assert float(head.get("x-sentra-score") or 0) == 3.0
             assert head.all("x-real-ip") == ["198.51.100.9"]
             assert head.all("x-forwarded-for") == ["198.51.100.9, 127.0.0.1"]
             assert len(head.all("x-request-id")) == 1
-            assert head.get("x-request-id") != "mine"
 
 
 REQUESTS = (
@@ -230,7 +229,7 @@ async def test_a_client_that_leaves_is_counted_as_gone():
             await asyncio.wait_for(arrived.wait(), 5)
             assert segment.counters()["requests_in_flight"] == 1
         async with asyncio.timeout(5):
-            while segment.counters()["requests_in_flight"]:
+            while segment.counters()["requests_in_flight"]:  # noqa: ASYNC110  # shared memory has no event
                 await asyncio.sleep(0)
         assert segment.counters()["client_gone"] == 1
 

@@ -14,7 +14,8 @@ kinds_and_payloads = st.lists(st.tuples(st.sampled_from(Kind), st.binary(max_siz
 def test_any_split_gives_the_same_frames(sent, sizes):
     """A socket may deliver one byte or everything."""
     data = b"".join(frames.encode(kind, payload) for kind, payload in sent)
-    reader, found, position = FrameReader(), [], 0
+    found: list[Frame] = []
+    reader, position = FrameReader(), 0
     for size in [*sizes, len(data)]:
         found += reader.feed(data[position : position + size])
         position += size

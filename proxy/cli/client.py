@@ -98,7 +98,8 @@ def _given_token(token_file: Path | None, environ: Mapping[str, str]) -> str | N
     try:
         return token_file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--token-file {token_file}: cannot be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError(f"--token-file {token_file}: cannot be read: {reason}") from error
 
 
 def _configured_token(tokens: Any, scope: str, environ: Mapping[str, str]) -> str | None:  # noqa: ANN401 a type of settings, which load lazily

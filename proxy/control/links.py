@@ -163,14 +163,17 @@ class Links:
         return self.applied(version)
 
     async def resend_forever(self) -> None:
-        """A worker that does not acknowledge gets everything again; when that does not help it is cut off."""
         while True:
             await asyncio.sleep(RESEND_EVERY_SECONDS)
-            now = asyncio.get_running_loop().time()
-            for link in self._attached():
-                is_behind = self._wanted is not None and not _has_reached(link.acknowledged, self._wanted)
-                if is_behind and now - link.sent_at > RESEND_AFTER_SECONDS:
-                    self._resend(link)
+            self.resend()
+
+    def resend(self) -> None:
+        """A worker that does not acknowledge gets everything again; when that does not help it is cut off."""
+        now = asyncio.get_running_loop().time()
+        for link in self._attached():
+            is_behind = self._wanted is not None and not _has_reached(link.acknowledged, self._wanted)
+            if is_behind and now - link.sent_at > RESEND_AFTER_SECONDS:
+                self._resend(link)
 
     def workers(self) -> list[dict[str, object]]:
         """For the status: slot, process id and version of each attached worker."""

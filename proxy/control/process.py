@@ -58,7 +58,7 @@ async def run(options: ControlOptions) -> None:
     running = load_running(options.config_path, os.environ)
     logs.configure(running.settings.log.level, running.settings.log.format)
     segment = Segment.open(options.segment_descriptor)
-    with _lock(running.settings.state.directory):
+    with state_lock(running.settings.state.directory):
         async with started(running, options, segment) as control:
             stop = asyncio.Event()
             _on_signals(control, options, stop)
@@ -219,7 +219,7 @@ def _store_options(settings: Settings) -> SqliteOptions:
 
 
 @contextlib.contextmanager
-def _lock(directory: Path) -> Iterator[None]:
+def state_lock(directory: Path) -> Iterator[None]:
     """Two control processes on one data directory would undo each other. Raises ConfigError.
 
     The one before us may still be on its way out, so there is some patience.

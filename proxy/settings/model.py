@@ -118,7 +118,7 @@ class ListSettings(_Section):
     disposition: Literal["block", "allow", "known_good"] = "block"
     score_column: Annotated[int | None, Field(ge=0, le=255)] = None
     score_map: tuple[tuple[float, Score], ...] | None = None
-    delimiter: str = Field(",", min_length=1, max_length=1)
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     categories: tuple[SourceName, ...] = ()
     allow_empty: bool = False
 

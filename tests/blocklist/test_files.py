@@ -50,7 +50,7 @@ def test_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
                 file.write(b"192.0.2.2\n")
         return real(descriptor)
 
-    monkeypatch.setattr(files.os, "fstat", growing)
+    monkeypatch.setattr(os, "fstat", growing)
     with pytest.raises(ListError, match="is being written"):
         read_list(ListSpec(path, "bad"))
 

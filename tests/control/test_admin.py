@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from proxy import frames
-from proxy.control.admin import handlers
+from proxy.errors import StoreError
 from tests.control.conftest import Pod, until
 
 READER = "a-reader-s-secret-token"
@@ -347,7 +347,7 @@ async def test_audit_that_cannot_be_written_does_not_undo_the_change(running_pod
     """It has happened: saying otherwise would be worse."""
 
     async def broken(*_: object) -> None:
-        raise handlers.StoreError("disk full")
+        raise StoreError("disk full")
 
     monkeypatch.setattr(running_pod.control.store, "add_audit", broken)
     assert (await running_pod.call("POST", "/v1/blocks", {"target": "203.0.113.7"}))[0] == 201

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import time
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from proxy.store.records import Draft, ManualEntry, RecordKind
 from tests.control.conftest import Pod, until
 
 
-async def block(pod: Pod, target: str, **values: object) -> tuple[int, dict[str, object]]:
+async def block(pod: Pod, target: str, **values: object) -> tuple[int, dict[str, Any]]:
     return await pod.call("POST", "/v1/blocks", {"target": target, **values})
 
 

@@ -77,14 +77,12 @@ async def test_worker_that_does_not_acknowledge_gets_everything_again(running_po
 
 
 async def test_worker_that_is_current_is_left_alone(running_pod: Pod, monkeypatch):
-    monkeypatch.setattr(linking, "RESEND_AFTER_SECONDS", 0.0)
-    monkeypatch.setattr(linking, "RESEND_EVERY_SECONDS", 0.001)
     worker = await running_pod.current_worker()
-    resending = asyncio.ensure_future(running_pod.control.links.resend_forever())
+    monkeypatch.setattr(linking, "RESEND_AFTER_SECONDS", 0.0)
     await block(running_pod, "203.0.113.7")
+    running_pod.control.links.resend()
     await block(running_pod, "203.0.113.8")
     assert worker.kinds.count(Kind.CONFIGURE) == 1
-    resending.cancel()
 
 
 async def test_worker_that_reads_nothing_is_cut_off(running_pod: Pod, monkeypatch):
@@ -174,7 +172,7 @@ async def test_socket_is_for_its_owner_only(running_pod: Pod):
 
 async def test_socket_of_another_user_is_refused(running_pod: Pod, monkeypatch):
     """Also when the folder's mode let him in."""
-    monkeypatch.setattr(linking.os, "geteuid", lambda: 12345)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
     if os.getuid() == 0:
         monkeypatch.setattr(linking, "_TRUSTED_USER_IDS", ())
     worker = await running_pod.worker()

@@ -265,7 +265,7 @@ async def test_fault_of_the_disk_keeps_what_is_in_force_and_is_tried_again(runni
     running_pod.write("192.0.2.0/24\n")
     await refreshed(running_pod)
     assert worker.blocks("198.51.100.7")
-    assert "No space left" in running_pod.control.lists.fault
+    assert "No space left" in str(running_pod.control.lists.fault)
     monkeypatch.undo()
     await refreshed(running_pod)
     await until(lambda: worker.blocks("192.0.2.1"), "the change is in force after all")

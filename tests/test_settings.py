@@ -1,12 +1,14 @@
 """Settings: every refusal names file, line and key, because that is all that a person at 3 a.m. reads."""
 
 import os
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from proxy.errors import ConfigError
-from proxy.settings import default_config_path, load_settings, locate
+from proxy.settings import ListSettings, Settings, default_config_path, load_settings, locate
 from proxy.settings.toml_lines import key_lines, nearest_line
 
 
@@ -321,3 +323,41 @@ def test_keys_are_found_behind_values_that_look_like_keys():
     assert ("not",) not in lines
     assert nearest_line(lines, ("u", 1, "missing")) == 14
     assert nearest_line(lines, ("nowhere",)) is None
+
+
+def example_with_everything_in() -> str:
+    """The documented example with its commented-out keys switched on."""
+    text = (Path(__file__).resolve().parents[1] / "sentra.example.toml").read_text()
+    return re.sub(r"^# (?=(\[\[)?\w+( = |\.|\]\]))", "", text, flags=re.MULTILINE)
+
+
+def test_example_is_a_valid_configuration(tmp_path):
+    """The first thing that is copied."""
+    example = Path(__file__).resolve().parents[1] / "sentra.example.toml"
+    assert load_settings(write(tmp_path, example.read_text())).edge.block_score == 7
+
+
+def test_example_shows_every_key_and_its_default(tmp_path):
+    """A key that is not in the example is not found; a wrong default there misleads."""
+    text = example_with_everything_in()
+    shown = tomllib.loads(text)
+    defaults = Settings().model_dump(mode="json")
+    for section, keys in defaults.items():
+        if section != "lists":
+            assert set(shown[section]) == set(keys), section
+    assert set(shown["edge"]["timeouts"]) == set(defaults["edge"]["timeouts"])
+    assert set(shown["edge"]["limits"]) == set(defaults["edge"]["limits"])
+    assert set(shown["lists"][0]) == set(ListSettings.model_fields)
+    uncommented = (Path(__file__).resolve().parents[1] / "sentra.example.toml").read_text()
+    plain = load_settings(write(tmp_path, uncommented)).model_copy(update={"state": Settings().state})
+    assert plain == Settings()
+
+
+def test_template_of_the_environment_names_what_exists(monkeypatch):
+    """Filled in as it stands it must not stop the start."""
+    template = Path(__file__).resolve().parents[1] / ".env.template"
+    for line in template.read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, _, value = line.partition("=")
+            monkeypatch.setenv(name, value)
+    assert load_settings(None).edge.block_score == 7

@@ -63,7 +63,7 @@ def client_for(
     environ: Mapping[str, str],
 ) -> AdminClient:
     """Flags before environment before configuration. Raises ConfigError."""
-    url = admin_url or environ.get("SENTRA_ADMIN_URL")
+    url = admin_url or environ.get("SENTRA_ADMIN_URL") or None
     token = _given_token(token_file, environ)
     if url is not None and (token is not None or config is None):
         return _from_url(url, token)

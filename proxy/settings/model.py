@@ -236,6 +236,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=ENVIRONMENT_PREFIX,
         env_nested_delimiter="__",
+        # `NAME=` in a copied .env is a value that was not filled in.
+        env_ignore_empty=True,
         frozen=True,
         extra="forbid",
         validate_default=True,

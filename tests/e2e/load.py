@@ -35,11 +35,13 @@ class Client:
             with suppress(OSError):
                 await self._writer.wait_closed()
 
-    async def get(self, path: str = "/", client: str | None = None) -> tuple[int, bytes]:
+    async def get(
+        self, path: str = "/", client: str | None = None, host: str = "edge.example"
+    ) -> tuple[int, bytes]:
         assert self._reader is not None
         assert self._writer is not None
         forwarded = f"X-Forwarded-For: {client}\r\n" if client else ""
-        self._writer.write(f"GET {path} HTTP/1.1\r\nHost: edge.example\r\n{forwarded}\r\n".encode())
+        self._writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{forwarded}\r\n".encode())
         async with asyncio.timeout(_ANSWER_SECONDS):
             head = await self._reader.readuntil(b"\r\n\r\n")
             length = _LENGTH.search(head)

@@ -81,7 +81,7 @@ class ClientConnection(asyncio.Protocol):
             self.reset()
             return
         self.write = self.transport.write
-        context.connections.add(self)
+        context.welcome(self)
         if len(context.connections) > context.config.connection_count:
             self._shed()
             return
@@ -311,10 +311,13 @@ class ClientConnection(asyncio.Protocol):
             self._expire_sending()
         elif phase == HEAD:
             if self.codec.has_partial_head:
+                self.context.count("head_timeouts")
                 self.exchange.refuse(408)
             else:
+                self.context.count("idle_timeouts")
                 self.close()
         elif phase == BODY:
+            self.context.count("body_timeouts")
             self.exchange.refuse(408)
         elif phase == LINGER:
             self.close()
@@ -326,9 +329,8 @@ class ClientConnection(asyncio.Protocol):
         if self._unsent_bytes < before:
             self._set_deadline(self.context.deadlines.send_idle)
             return
-        if self.phase in (BODY, WAITING):
-            self.exchange.cancel()
-        self.reset()
+        self.context.count("send_timeouts")
+        self.abort()
 
     # ---- helpers
 

@@ -44,6 +44,7 @@ class Context:
         "emptied",
         "gate",
         "held",
+        "idle_shown",
         "loop",
         "pool",
         "segment",
@@ -69,6 +70,7 @@ class Context:
         self.held: set[ClientConnection] = set()
         self.draining = False
         self.emptied = asyncio.Event()
+        self.idle_shown = 0
 
     def configure(self, config: EdgeConfig) -> None:
         """All or nothing: raises ValueError naming the key, and everything stays as it was."""
@@ -87,9 +89,23 @@ class Context:
         """Add to a counter that Python owns."""
         self.segment.add(self.slot, name, amount)
 
+    def welcome(self, connection: "ClientConnection") -> None:
+        """A client's connection is open."""
+        self.connections.add(connection)
+        self.count("connections")
+        self.count("connections_open")
+
     def forget(self, connection: "ClientConnection") -> None:
         """A client's connection is closed."""
-        self.connections.discard(connection)
+        if connection in self.connections:
+            self.connections.remove(connection)
+            self.count("connections_open", -1)
         self.held.discard(connection)
         if self.draining and not self.connections:
             self.emptied.set()
+
+    def show_gauges(self) -> None:
+        """Called each second: what changes with every request is only shown now and then."""
+        idle_count = len(self.pool)
+        self.count("upstream_idle", idle_count - self.idle_shown)
+        self.idle_shown = idle_count

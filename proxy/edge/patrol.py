@@ -39,6 +39,7 @@ class Rejudgement:
             seen_count += 1
             if connection.is_in_exchange and connection.codec.rejudge():
                 connection.block()
+                self._context.count("closed_on_block")
                 self._blocked_count += 1
         if seen_count == _SLICE_COUNT:
             self._context.loop.call_soon(self._slice, left)

@@ -89,7 +89,6 @@ class Tunnel:
         if first_up:
             self._upstream_end.write(first_up)
         self._set_deadline(self._client.context.deadlines.tunnel_idle)
-        self._client.context.count("tunnels")
         self._client.context.count("tunnels_open")
 
     def touch(self) -> None:
@@ -114,6 +113,8 @@ class Tunnel:
         """One end is gone: what it sent still reaches the other, unless it ended in a reset."""
         if end is self._client_end:
             self._client.connection_lost(error)
+        else:
+            self._client.context.count("upstream_open", -1)
         if end.other.is_lost:
             self.deadline = NEVER
             self._wheel.disarm(self)
@@ -127,6 +128,7 @@ class Tunnel:
         if self._is_closing:
             self.reset()
         else:
+            self._client.context.count("tunnel_timeouts")
             self.close()
 
     def _set_deadline(self, turns: int) -> None:

@@ -150,11 +150,14 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=self._context.config.write_buffer_bytes)
         self._write = self._transport.write
         self.is_open = True
+        self._context.count("upstream_connections")
+        self._context.count("upstream_open")
 
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange
         if exchange is None:
             # An answer nobody asked for: given to the next client, it would poison all that follow.
+            self._context.count("upstream_stray")
             self._leave_pool()
             return
         out, flags = self._feed(data)
@@ -179,6 +182,7 @@ class UpstreamConnection(asyncio.Protocol):
             exchange.upstream_lost(self)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._context.count("upstream_open", -1)
         self.is_open = False
         self.deadline = NEVER
         self._wheel.disarm(self)
@@ -186,6 +190,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._pool.forget(self)
             return
         if error is not None:
+            self._context.count("upstream_resets")
             self._salvage()
         if self.exchange is not None:
             self.exchange.upstream_lost(self)
@@ -236,6 +241,7 @@ class UpstreamConnection(asyncio.Protocol):
         elif self.is_writing_paused and self._has_sent_some():
             self._set_deadline(self._context.deadlines.upstream_write_idle)
         else:
+            self._context.count("upstream_timeouts")
             exchange.fail(504)
 
     def _has_sent_some(self) -> bool:

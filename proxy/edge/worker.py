@@ -58,6 +58,7 @@ class Worker:
         context = self.context
         log.write(log.WORKER_DRAINING, context.slot, connections=len(context.connections))
         context.draining = True
+        context.gate.drain()
         # One turn: what the kernel has queued for this worker is accepted before its socket closes.
         await asyncio.sleep(0)
         self._listener.close()
@@ -89,6 +90,7 @@ class Worker:
     def _every_second(self) -> None:
         context = self.context
         context.gate.tick(int(time.time()))
+        context.show_gauges()
         patrol.find_gone(context)
         self._link.send_events()
 

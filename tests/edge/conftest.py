@@ -4,7 +4,7 @@ missing."""
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ from tests.support.client import Client
 from tests.support.origin import Origin
 
 
-@pytest.fixture
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    return uvloop.EventLoopPolicy()
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], uvloop.Loop]]:
+    """The loop that production runs on."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 class Edge:
@@ -54,8 +56,8 @@ class Edge:
 async def until(condition: Callable[[], bool], patience_seconds: float = 10.0) -> None:
     """Wait for a condition; the test fails when it does not come."""
     async with asyncio.timeout(patience_seconds):
-        while not condition():
-            await asyncio.sleep(0.005)  # noqa: ASYNC110 - most conditions belong to objects without an event
+        while not condition():  # noqa: ASYNC110 - most conditions belong to objects without an event
+            await asyncio.sleep(0.005)
 
 
 @pytest.fixture
@@ -104,10 +106,3 @@ async def _running_edge(
                 for client in edge.clients:
                     client.close()
                 await worker.drain()
-
-
-@pytest.fixture(autouse=True)
-def silent_log(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """State changes go to standard error; a test that wants them reads `capfd`."""
-    yield
-    del capfd

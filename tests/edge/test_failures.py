@@ -156,7 +156,7 @@ async def test_reused_connection_that_ends_unanswered_is_retried_once(edge: Edge
     assert (await client.fetch(get())).body == b"first"
     assert (await client.fetch(get("/again"))).body == b"again"
     assert len(origin.connections) == 2
-    assert edge.counter("retries") == 1
+    assert edge.counter("upstream_retries") == 1
 
 
 async def test_retry_happens_once(edge: Edge, origin: Origin):
@@ -447,6 +447,23 @@ async def test_client_that_leaves_while_its_socket_is_not_read_is_noticed(
     await until(lambda: len(edge.worker.context.held) == 1)
     sender.cancel()
     await asyncio.wait([sender])
+    client.reset()
+    await until(lambda: bool(ends))
+
+
+async def test_fin_behind_unread_pipelined_requests_is_noticed(start_edge: StartEdge, origin: Origin):
+    """The same for a reader that is paused because enough requests wait."""
+    ends = []
+
+    async def wait(connection: OriginConnection) -> None:
+        await connection.read_request()
+        ends.append(await connection.see_end())
+
+    origin.behave = wait
+    edge = await start_edge(pipelined_bytes=100)
+    client = await edge.connect()
+    await client.send(get() * 20)
+    await until(lambda: len(edge.worker.context.held) == 1)
     client.half_close()
     await until(lambda: bool(ends))
 

@@ -180,7 +180,7 @@ async def test_rule_holds_when_bytes_come_one_at_a_time(
     with contextlib.suppress(ConnectionError):  # refused before the last byte
         await client.send_slowly(sent, 1 if len(sent) < 500 else 700)
     assert (await client.read_response()).status in statuses
-    assert origin.connections == []
+    assert origin.requests == []
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b"DELETE", b"OPTIONS"])

@@ -32,7 +32,11 @@ class Client(Peer):
         if receive_buffer_bytes:
             endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         endpoint.bind((source, 0))
-        await asyncio.get_running_loop().sock_connect(endpoint, ("127.0.0.1", port))
+        try:
+            await asyncio.get_running_loop().sock_connect(endpoint, ("127.0.0.1", port))
+        except OSError:
+            endpoint.close()
+            raise
         return cls(endpoint)
 
     async def read_response(self, *, to_head: bool = False) -> Message:

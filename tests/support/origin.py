@@ -19,6 +19,7 @@ class OriginConnection(Peer):
     def __init__(self, endpoint: socket.socket, origin: "Origin") -> None:
         super().__init__(endpoint)
         self._origin = origin
+        self.is_closed = False
 
     async def read_request(self) -> Message:
         head = await self.read_head()
@@ -56,7 +57,7 @@ class Origin:
         self._listener.setblocking(False)
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen(128)
-        self._spawn(self._accept())
+        self._acceptor = self._spawn(self._accept())
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
@@ -75,15 +76,19 @@ class Origin:
             self.failures.append(error)
         finally:
             connection.close()
+            connection.is_closed = True
 
-    def _spawn(self, coroutine) -> None:
+    def _spawn(self, coroutine) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def stop_listening(self) -> None:
         """From here on connections are refused."""
         port = self.port
+        self._acceptor.cancel()
+        await asyncio.wait([self._acceptor])
         self._listener.close()
         self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

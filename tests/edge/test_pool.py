@@ -1,0 +1,28 @@
+"""Which connection goes back to the pool."""
+
+from typing import Any
+
+import pytest
+
+from proxy.edge.pool import may_keep
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_kept"),
+    [
+        pytest.param({}, True, id="clean"),
+        pytest.param({"is_open": False}, False, id="closed"),
+        pytest.param({"generation": 1}, False, id="connected to the upstream's old address"),
+        pytest.param({"idle_count": 8}, False, id="pool is full"),
+    ],
+)
+def test_connection_is_kept_only_when_the_next_exchange_can_use_it(changes: dict[str, Any], is_kept: bool):
+    """A decision without I/O, so a table is enough."""
+    facts: dict[str, Any] = {
+        "is_open": True,
+        "generation": 2,
+        "current_generation": 2,
+        "idle_count": 7,
+        "limit": 8,
+    } | changes
+    assert may_keep(**facts) is is_kept

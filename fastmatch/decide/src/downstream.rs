@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use http1::chunked::{Decoder, recode};
 use http1::field::FieldKind;
@@ -99,7 +100,9 @@ impl Downstream {
             return HeadOutcome::Incomplete;
         }
         if self.kept.is_empty() {
-            self.finish(499);
+            if self.exchange.phase != Phase::Idle {
+                self.finish(499);
+            }
             self.exchange.start(self.peer, self.gate.next_request_id());
         }
         let gate = Arc::clone(&self.gate);
@@ -415,7 +418,7 @@ impl Downstream {
         let closes = body_length.is_none() || !self.keeps_alive();
         self.gate.count(Counter::BytesReceived, consumed as u64);
         self.write_answer(status, closes, out);
-        self.exchange.record(&self.gate, status);
+        self.exchange.record(&self.gate, status, Instant::now());
         Ok(Action {
             action: DENY
                 | if closes { CLOSE } else { 0 }
@@ -465,7 +468,7 @@ impl Downstream {
 
     fn finish(&mut self, status: u16) {
         self.kept = Vec::new();
-        self.exchange.record(&self.gate, status);
+        self.exchange.record(&self.gate, status, Instant::now());
     }
 
     /// Would the current list deny the last exchange? Its client and hosts are kept until the next head.
@@ -495,7 +498,7 @@ impl Drop for Downstream {
     /// A connection that is dropped with its exchange open must not stay in flight for ever.
     fn drop(&mut self) {
         if self.exchange.phase == Phase::Forwarded {
-            self.exchange.record(&self.gate, 499);
+            self.exchange.record(&self.gate, 499, Instant::now());
         }
     }
 }

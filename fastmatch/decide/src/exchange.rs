@@ -92,7 +92,7 @@ impl Exchange {
     }
 
     /// Counts the exchange once, however often it is ended.
-    pub fn record(&mut self, gate: &Gate, status: u16) {
+    pub fn record(&mut self, gate: &Gate, status: u16, now: Instant) {
         match self.phase {
             Phase::Idle => return,
             Phase::Head => {}
@@ -109,6 +109,6 @@ impl Exchange {
             _ => Counter::Responses5xx,
         };
         gate.count(class, 1);
-        gate.observe(Histogram::Request, self.started.elapsed());
+        gate.observe(Histogram::Request, now - self.started);
     }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use blocklist::{Builder, Stamp};
 use decide::{Downstream, Gate, Segment, Settings, Tables, Upstream};
 use http1::request::{self, FieldStorage};
+use http1::response;
 
 const REQUEST: &[u8] = b"GET /a?b=c HTTP/1.1\r\nHost: example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) \
     AppleWebKit/537.36\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate, br\r\nAccept-Language: en-US,en;q=0.9\r\n\
@@ -58,6 +59,15 @@ fn main() {
         out.clear();
         black_box(client.head(black_box(REQUEST), &mut out));
         client.end(200);
+    });
+    best("response parse", || {
+        let mut storage = FieldStorage::new();
+        black_box(response::parse(black_box(RESPONSE), &limits, false, &mut storage).is_ok());
+    });
+    best("begin + data, not recorded", || {
+        upstream.begin(&mut client);
+        out.clear();
+        black_box(upstream.data(black_box(RESPONSE), &mut client, &mut out));
     });
     best("head + begin + data", || {
         out.clear();

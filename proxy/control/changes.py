@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import orjson
 
 from proxy.control.links import Links
-from proxy.control.state import Base, State, make_overlay
+from proxy.control.state import Base, OverlayMaker, State
 from proxy.edge.config import EdgeConfig
 from proxy.errors import PolicyRefused, StoreError
 from proxy.store.protocol import Store
@@ -45,6 +45,7 @@ class Changes:
         self._store = store
         self._state = state
         self._links = links
+        self._overlays = OverlayMaker()
         self._lock = asyncio.Lock()
 
     async def put(
@@ -131,7 +132,7 @@ class Changes:
         state = self._state
         base = state.base.blocklist if state.base is not None else None
         # Packing 100,000 entries takes tens of milliseconds: not on the loop.
-        state.overlay = await asyncio.to_thread(make_overlay, base, state.live(), state.version)
+        state.overlay = await asyncio.to_thread(self._overlays.make, base, state.live(), state.version)
         everything = state.frames()
         if with_configuration:
             data = everything

@@ -1,7 +1,7 @@
 """What is in force in this pod: base, manual entries above it, configuration. One owner, the control loop."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastmatch._native import Blocklist, Entry, pack_entries
@@ -32,7 +32,7 @@ class Overlay:
 
 
 class State:
-    """Single-threaded; the heavy parts (`make_overlay`) take values and may run elsewhere."""
+    """Single-threaded; the heavy part is `OverlayMaker`, which takes values and may run elsewhere."""
 
     def __init__(self, config: EdgeConfig) -> None:
         self.config = config
@@ -86,11 +86,29 @@ class State:
         return frames.encode_overlay(epoch, sequence, self.overlay.packed)
 
 
-def make_overlay(base: Blocklist | None, entries: Iterable[ManualEntry], version: Version) -> Overlay:
-    native = [to_entry(entry) for entry in entries]
-    packed = pack_entries(native)
-    blocklist = base.with_overlay(packed, sequence=version[1]) if base is not None else None
-    return Overlay(version, packed, len(native), blocklist)
+class OverlayMaker:
+    """Manual entries -> overlay. Keeps the native entries: only the changed ones are made anew.
+
+    Not for two threads at once.
+    """
+
+    def __init__(self) -> None:
+        # By identity: hashing 100,000 keys at every change would cost as much as making the entries.
+        self._made: dict[int, tuple[ManualEntry, Entry]] = {}
+
+    def make(self, base: Blocklist | None, entries: Sequence[ManualEntry], version: Version) -> Overlay:
+        packed = pack_entries([self._native(entry) for entry in entries])
+        if len(self._made) > 2 * len(entries) + 1000:
+            self._made = {id(entry): self._made[id(entry)] for entry in entries}
+        blocklist = base.with_overlay(packed, sequence=version[1]) if base is not None else None
+        return Overlay(version, packed, len(entries), blocklist)
+
+    def _native(self, entry: ManualEntry) -> Entry:
+        known = self._made.get(id(entry))
+        # What is kept holds its entry, so an identity cannot pass to another one.
+        if known is None:
+            known = self._made[id(entry)] = (entry, to_entry(entry))
+        return known[1]
 
 
 def to_entry(entry: ManualEntry) -> Entry:

@@ -327,8 +327,7 @@ class Downstream:
     def reply(self, status: int, /, *, close: bool) -> bytes:
         """A whole problem+json answer of our own (no body for HEAD), recorded as this exchange's end."""
     def end(self, status: int, /) -> None:
-        """Record an exchange that ended without a complete answer (499 client gone, 502 after the head...).
-        """
+        """Record an exchange without a complete answer (499 client gone, 502 after the head...)."""
     def rejudge(self) -> bool:
         """True when the current list denies this exchange's client or domains (for open streams and
         tunnels).

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -110,7 +111,7 @@ def test_rounds_rotate_so_that_no_subject_is_always_first():
             def cpu_time(self) -> processes.CpuTime:
                 return processes.CpuTime(0.0, 0.0)
 
-        return harness.Subject(name, Still(), work)
+        return harness.Subject(name, cast("processes.Process", Still()), work)
 
     subjects = [subject("a"), subject("b")]
     harness.run_rounds(subjects, harness.Pace(2, 1))

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from aiohttp import ClientSession, TCPConnector
 
-from proxy.lane.connector import GuardedConnector
+from proxy.lane.connector import GuardedConnector, UpstreamProtocol
 from tests.lane.peers import BOUND_SECONDS, UpstreamConnection, upstream_running
 
 STRAY = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen"
@@ -121,6 +121,8 @@ async def test_a_connection_with_unread_bytes_in_the_kernel_is_not_taken():
             async with session.get(url) as answer:
                 assert await answer.read() == b"honest"
             ((protocol, _),) = next(iter(connector._conns.values()))
+            assert isinstance(protocol, UpstreamProtocol)
+            assert protocol.transport is not None
             protocol.transport.pause_reading()
             upstream.push.set()
             await asyncio.wait_for(upstream.pushed.wait(), BOUND_SECONDS)

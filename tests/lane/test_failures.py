@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from typing import Any, cast
 
 import pytest
 from aiohttp import client_exceptions
@@ -21,9 +22,9 @@ from tests.lane.peers import (
 )
 
 
-def impatient(port: int, **changes: object) -> EdgeConfig:
+def impatient(port: int, **changes: Any) -> EdgeConfig:
     """Deadlines short enough to wait for."""
-    quick = dict.fromkeys(
+    quick: dict[str, Any] = dict.fromkeys(
         (
             "upstream_connect_seconds",
             "upstream_head_seconds",
@@ -364,7 +365,7 @@ async def test_an_upstream_that_stops_reading_is_504():
 
     async def script(connection: UpstreamConnection) -> None:
         await connection.head()
-        connection.writer.transport.pause_reading()
+        cast("asyncio.Transport", connection.writer.transport).pause_reading()
         reading.set()
         await asyncio.sleep(BOUND_SECONDS)
 
@@ -401,7 +402,7 @@ async def test_a_client_that_stops_reading_is_reset_and_the_upstream_closed():
         lane_running(impatient(upstream.port)) as lane,
         client_to(lane) as client,
     ):
-        client.writer.transport.pause_reading()
+        cast("asyncio.Transport", client.writer.transport).pause_reading()
         await client.send(get("/"))
         await asyncio.wait_for(closed.wait(), BOUND_SECONDS)
         # Socket buffers of both hops and the lane's own; far below what the upstream would have sent.
@@ -458,7 +459,8 @@ async def test_stopping_lets_a_running_answer_end():
 
 
 def all_subclasses(root: type) -> set[type]:
-    return {root}.union(*(all_subclasses(child) for child in root.__subclasses__()))
+    children: list[type] = root.__subclasses__()
+    return {root}.union(*(all_subclasses(child) for child in children))
 
 
 def test_every_client_error_of_aiohttp_becomes_502_or_504():
@@ -472,5 +474,5 @@ def test_every_client_error_of_aiohttp_becomes_502_or_504():
     assert len(ours) > 10
     for kind in [*ours, ConnectionResetError, BrokenPipeError, TimeoutError, OSError, ValueError]:
         for is_reused in (False, True):
-            mapped = errors.from_upstream(kind.__new__(kind), is_reused=is_reused)
+            mapped = errors.from_upstream(cast("Any", kind).__new__(kind), is_reused=is_reused)
             assert mapped.status in {502, 504}, kind

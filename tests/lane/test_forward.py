@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
@@ -22,7 +23,7 @@ from tests.lane.peers import (
 )
 
 
-def config_for(port: int, **changes: object) -> EdgeConfig:
+def config_for(port: int, **changes: Any) -> EdgeConfig:
     return EdgeConfig(upstream_port=port, **changes)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Literal
 
 import pytest
 from aiohttp import web
@@ -76,7 +77,7 @@ async def test_every_form_gives_the_same_verdict(kind: str, lines: tuple[str, ..
 
     application = web.Application(middlewares=[source(kind)])
     application.router.add_get("/", hello)
-    async with TestServer(application) as server, client_to(server.port) as client:
+    async with TestServer(application) as server, client_to(server.port or 0) as client:
         host = () if any(line.startswith("Host") for line in lines) else ("Host: a.test",)
         head, body = await client.ask("\r\n".join(["GET / HTTP/1.1", *host, *lines, "", ""]).encode())
         assert head.status == status, body
@@ -90,7 +91,7 @@ async def test_the_refusal_is_the_edges_own(kind: str):
     assert isinstance(action, tuple)
     expected, _, body = action[2].partition(b"\r\n\r\n")
     application = web.Application(middlewares=[source(kind)])
-    async with TestServer(application) as server, client_to(server.port) as client:
+    async with TestServer(application) as server, client_to(server.port or 0) as client:
         for _ in range(2):
             head, received = await client.ask(get("/", via("203.0.113.7")))
             expected_fields = {line.partition(":")[0] for line in expected.decode().split("\r\n")[1:]}
@@ -107,7 +108,7 @@ async def test_the_refusal_is_the_edges_own(kind: str):
 async def test_a_refused_request_with_an_unsent_body_ends_its_connection(kind: str):
     """What is left of the body must never be read as a request (CVE-2025-4366 in another proxy)."""
     application = web.Application(middlewares=[source(kind)])
-    async with TestServer(application) as server, client_to(server.port) as client:
+    async with TestServer(application) as server, client_to(server.port or 0) as client:
         await client.send(get("/", via("203.0.113.7"), "Content-Length: 100", method="POST"))
         head, _ = await client.answer()
         assert (head.status, head.get("connection")) == (403, "close")
@@ -198,7 +199,7 @@ async def test_a_gate_counts_and_reports_what_it_denies():
 
     application = web.Application(middlewares=[blocklist_middleware(gate)])
     application.router.add_get("/", hello)
-    async with TestServer(application) as server, client_to(server.port) as client:
+    async with TestServer(application) as server, client_to(server.port or 0) as client:
         await client.ask(get("/"))
         await client.ask(get("/nothing"))
         await client.ask(get("/", via("203.0.113.7")))
@@ -256,7 +257,7 @@ async def test_observing_lets_through_and_counts():
 
 
 @pytest.mark.parametrize(("on_missing", "status"), [("closed", 503), ("open", 200)])
-async def test_without_a_list_the_policy_decides(on_missing: str, status: int):
+async def test_without_a_list_the_policy_decides(on_missing: Literal["open", "closed"], status: int):
     """A start without lists must not open the door unasked."""
 
     async def hello(request: web.Request) -> web.Response:

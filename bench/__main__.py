@@ -5,6 +5,7 @@ Needs nginx, haproxy, wrk and taskset; strace for system calls. Loads are bounde
 
 import argparse
 import importlib
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -35,9 +36,11 @@ def missing_programs(name: str) -> list[str]:
 
 
 def run(name: str, *, is_quick: bool) -> reports.Report:
+    load = os.getloadavg()[0]
     # Imported here: a bench must not need the packages of another one's peers.
     report: reports.Report = importlib.import_module(f"bench.{name}").run(is_quick=is_quick)
-    report.machine = reports.describe_machine()
+    # Other work on the machine moves every figure; a reader has to see it.
+    report.machine = {**reports.describe_machine(), "load before": f"{load:.2f}"}
     return report
 
 

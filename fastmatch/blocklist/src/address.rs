@@ -160,8 +160,9 @@ impl Groups {
     }
 }
 
+/// Of a byte known to be a hexadecimal digit: letters have bit 6 and begin at 1.
 fn hex_value(digit: u8) -> u32 {
-    char::from(digit).to_digit(16).unwrap_or(0)
+    u32::from((digit & 15) + 9 * (digit >> 6))
 }
 
 /// An address of either family; a zone (`%eth0`) is dropped.

@@ -11,13 +11,12 @@ use crate::builder::{Builder, DomainEntry};
 use crate::chains::Chains;
 use crate::image::{Image, ImageError, Section, SectionId};
 use crate::memory::Table;
-use crate::name::MAX_NAME_BYTES;
+use crate::name::MAX_NAME_LABELS;
 use crate::target::{Rule, domain_specificity, label_count};
 
 const SLOTS: SectionId = SectionId(7);
 const NODES: SectionId = SectionId(8);
 const TEXT: SectionId = SectionId(9);
-const MAX_LABELS: usize = MAX_NAME_BYTES / 2 + 1;
 
 /// The hash of one list; its key is in the list's header.
 pub(crate) struct NameHasher(RapidSecrets);
@@ -92,26 +91,34 @@ fn find_node(
     None
 }
 
-/// Starts of the suffixes of at most `max_labels` labels, shortest first.
+/// Where the last `max_labels` labels begin; None for no labels.
 #[inline]
-fn suffix_starts(name: &[u8], max_labels: usize, starts: &mut [u8; MAX_LABELS + 1]) -> usize {
-    let mut count = 0;
-    let max_labels = max_labels.min(MAX_LABELS);
+fn skip_labels(name: &[u8], max_labels: usize) -> Option<usize> {
+    let mut left = max_labels.checked_sub(1)?;
     for position in (0..name.len()).rev() {
         if name[position] == b'.' {
-            if count == max_labels {
-                return count;
+            match left.checked_sub(1) {
+                Some(fewer) => left = fewer,
+                None => return Some(position + 1),
             }
-            // A name has at most 253 bytes.
-            starts[count] = u8::try_from(position + 1).unwrap_or(u8::MAX);
-            count += 1;
         }
     }
-    if count < max_labels {
-        starts[count] = 0;
-        count += 1;
-    }
-    count
+    Some(0)
+}
+
+/// The suffixes of at most `max_labels` labels, longest first, and whether each is the whole name.
+#[inline]
+fn suffixes(name: &[u8], max_labels: usize) -> impl Iterator<Item = (&[u8], bool)> {
+    let mut start = skip_labels(name, max_labels);
+    std::iter::from_fn(move || {
+        let here = start?;
+        let suffix = name.get(here..)?;
+        start = suffix
+            .iter()
+            .position(|byte| *byte == b'.')
+            .map(|dot| here + dot + 1);
+        Some((suffix, here == 0))
+    })
 }
 
 /// The compiled form; the entries of each node, grouped, are the evidence.
@@ -253,12 +260,8 @@ impl DomainTables {
 
     /// The chain that the nearest listed name above hands down.
     fn inherited(&self, name: &[u8], hasher: &NameHasher) -> u32 {
-        let mut starts = [0; MAX_LABELS + 1];
-        let count = suffix_starts(name, self.max_labels, &mut starts);
-        let above = starts[..count.saturating_sub(1)]
-            .iter()
-            .rev()
-            .map(|start| &name[usize::from(*start)..]);
+        let dots = (0..name.len()).filter(|position| name[*position] == b'.');
+        let above = dots.map(|position| &name[position + 1..]);
         for suffix in above {
             let hash = hasher.hash(suffix);
             let found = find_node(
@@ -306,7 +309,7 @@ impl Domains {
         let limit = |word: u64, most: usize| usize::try_from(word).unwrap_or(most).min(most);
         Ok(Self {
             hasher: NameHasher::new(image.header.pair),
-            max_labels: limit(image.header.own[0], MAX_LABELS),
+            max_labels: limit(image.header.own[0], MAX_NAME_LABELS),
             max_probes: limit(image.header.own[1], slots.len()),
             slots,
             nodes: image.table(NODES)?,
@@ -314,29 +317,24 @@ impl Domains {
         })
     }
 
-    /// The chain that holds for a canonical name; total whatever the tables contain.
+    /// The chain that holds for a name; total whatever the tables contain.
     #[inline]
     pub fn chain(&self, name: &[u8]) -> u32 {
-        let mut starts = [0; MAX_LABELS + 1];
-        let count = suffix_starts(name, self.max_labels, &mut starts);
-        for start in starts[..count].iter().rev() {
-            if let Some(number) = self.node(&name[usize::from(*start)..]) {
+        for (suffix, is_whole) in suffixes(name, self.max_labels) {
+            if let Some(number) = self.node(suffix) {
                 let node = self.nodes.get(number).copied().unwrap_or_default();
-                return if *start == 0 { node[2] } else { node[3] };
+                return if is_whole { node[2] } else { node[3] };
             }
         }
         0
     }
 
-    /// Nodes of the name and of what is above it: (number, is the name itself), longest first.
-    pub fn covering_nodes(&self, name: &[u8]) -> Vec<(usize, &[u8], bool)> {
-        let mut starts = [0; MAX_LABELS + 1];
-        let count = suffix_starts(name, self.max_labels, &mut starts);
-        let suffixes = starts[..count].iter().rev();
-        let nodes = suffixes.filter_map(|start| {
-            let number = self.node(&name[usize::from(*start)..])?;
+    /// Nodes of the name and of what is above it: (number, text, is the name itself), longest first.
+    pub fn covering_nodes<'a>(&'a self, name: &[u8]) -> Vec<(usize, &'a [u8], bool)> {
+        let nodes = suffixes(name, self.max_labels).filter_map(|(suffix, is_whole)| {
+            let number = self.node(suffix)?;
             let text = node_text(&self.text, self.nodes.get(number)?)?;
-            Some((number, text, *start == 0))
+            Some((number, text, is_whole))
         });
         nodes.collect()
     }

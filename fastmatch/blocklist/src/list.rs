@@ -15,7 +15,7 @@ use crate::evidence::Evidence;
 use crate::explain::{Explanation, NoEvidence, Subject, explain};
 use crate::files;
 use crate::image::{Header, ImageError};
-use crate::name::{Name, NameError};
+use crate::name::{NameError, canonical};
 use crate::pack::{PackError, unpack};
 use crate::verdict::VerdictRef;
 
@@ -291,12 +291,13 @@ impl Blocklist {
     /// The verdict on a name: upper case, one trailing dot and Unicode are folded. No allocation for ASCII.
     #[inline]
     pub fn lookup_domain_bytes(&self, name: &[u8]) -> HostLookup<'_> {
-        Ok(self.lookup_name(&Name::parse(name)?))
+        let mut buffer = [0; 256];
+        Ok(self.lookup_name(canonical(name, &mut buffer)?))
     }
 
+    /// `name` is canonical.
     #[inline]
-    pub(crate) fn lookup_name(&self, name: &Name) -> Option<VerdictRef<'_>> {
-        let name = name.as_bytes();
+    fn lookup_name(&self, name: &[u8]) -> Option<VerdictRef<'_>> {
         let chain = self.base.decision.domains.chain(name);
         match &self.overlay {
             None => self.base_verdict(chain),
@@ -331,7 +332,7 @@ impl Blocklist {
         match subject {
             Subject::Address(Address::V4(bits)) => self.lookup4(*bits),
             Subject::Address(Address::V6(bits)) => self.lookup6(*bits),
-            Subject::Name(name) => self.lookup_name(name),
+            Subject::Name(name) => self.lookup_name(name.as_bytes()),
         }
     }
 

@@ -15,7 +15,7 @@ use super::entry::entries_of;
 use super::inputs::{Query, os_error, query, unsigned, value_error};
 use super::verdict::{PyCovering, PyExplanation, PyVerdict};
 
-type VerdictCells = Box<[PyOnceLock<Py<PyVerdict>>]>;
+type VerdictCells = Arc<[PyOnceLock<Py<PyVerdict>>]>;
 
 fn cells(count: usize) -> VerdictCells {
     std::iter::repeat_with(PyOnceLock::new)
@@ -27,7 +27,7 @@ fn cells(count: usize) -> VerdictCells {
 pub(crate) struct PyBlocklist {
     list: Arc<Blocklist>,
     /// Shared by the lists with another overlay, so that a verdict of the base stays one object.
-    base_verdicts: Arc<VerdictCells>,
+    base_verdicts: VerdictCells,
     overlay_verdicts: VerdictCells,
 }
 
@@ -36,7 +36,7 @@ impl PyBlocklist {
         let (base, _) = list.verdict_counts();
         Self {
             list: Arc::new(list),
-            base_verdicts: Arc::new(cells(base)),
+            base_verdicts: cells(base),
             overlay_verdicts: cells(0),
         }
     }

@@ -127,8 +127,8 @@ impl Decision {
     fn from_image(image: Image) -> Result<Self, ImageError> {
         let image = Arc::new(image);
         Ok(Self {
-            ranges4: Ranges::open(&image, RANGES4)?,
-            ranges6: Ranges::open(&image, RANGES6)?,
+            ranges4: Ranges::open(&image, RANGES4, 32)?,
+            ranges6: Ranges::open(&image, RANGES6, 128)?,
             domains: Domains::open(&image)?,
             chain_ends: image.table(CHAIN_ENDS)?,
             candidates: image.table(CANDIDATES)?,

@@ -1,8 +1,9 @@
 //! Networks to disjoint pieces, and the piece an address lies in.
 //!
 //! Entries sorted by (start, length) are swept with a stack of the networks that are open (at most one per length), which
-//! gives boundaries: from here on this chain holds. Lookup: a table over the top 16 bits narrows the boundaries
-//! to a few, then a binary search. Small lists have no table: 256 KiB would cost more than they are.
+//! gives boundaries: from here on this chain holds. Lookup: a table over the top bits narrows the boundaries to about
+//! four, then a binary search. The table has a quarter as many places as there are boundaries, at most 2^20 (4 MiB); with
+//! 1e6 IPv4 hosts that is one line of the table, one of the boundaries and one of the chains.
 
 use std::sync::Arc;
 
@@ -13,15 +14,16 @@ use crate::image::{Image, ImageError, Section, SectionId};
 use crate::memory::{Plain, Table};
 
 /// Below this the whole boundary array is searched.
-const TOP_TABLE_FROM: usize = 2048;
-const TOP_COUNT: usize = 1 << 16;
+const TOP_TABLE_FROM: usize = 64;
+const BOUNDARIES_PER_PLACE: usize = 4;
+const MAX_TOP_BITS: u32 = 20;
 
 /// Boundaries sorted by start; before the first nothing covers.
 #[derive(Default)]
 pub(crate) struct RangeTables<T> {
     starts: Vec<T>,
     chains: Vec<u32>,
-    /// For each value of the top 16 bits the first boundary at or above it, and the count; or empty.
+    /// For each value of the top bits the first boundary at or above it, and the count; or empty.
     top: Vec<u32>,
 }
 
@@ -68,7 +70,7 @@ pub(crate) fn build4(sorted: &[Entry4], chains: &mut Chains) -> RangeTables<u32>
     pieces.finish(
         u128::from(u32::MAX),
         |start| u32::try_from(start).unwrap_or(0),
-        16,
+        32,
     )
 }
 
@@ -80,7 +82,7 @@ pub(crate) fn build6(sorted: &[Entry6], chains: &mut Chains) -> RangeTables<u128
         let facts = group.iter().map(|entry| (entry.fact, u16::from(length)));
         pieces.open(start, last, |inherited| chains.compose(inherited, facts));
     }
-    pieces.finish(u128::MAX, |start| start, 112)
+    pieces.finish(u128::MAX, |start| start, 128)
 }
 
 /// The sweep. One width for both families: the work is in the chains and the sort.
@@ -135,7 +137,7 @@ impl Pieces {
         mut self,
         maximum: u128,
         narrow: impl Fn(u128) -> T,
-        top_shift: u32,
+        width: u32,
     ) -> RangeTables<T> {
         while let Some((closed, _)) = self.open.pop() {
             if closed < maximum {
@@ -143,7 +145,7 @@ impl Pieces {
             }
         }
         RangeTables {
-            top: top_table(&self.boundaries, top_shift),
+            top: top_table(&self.boundaries, width),
             starts: self
                 .boundaries
                 .iter()
@@ -154,13 +156,15 @@ impl Pieces {
     }
 }
 
-fn top_table(boundaries: &[(u128, u32)], shift: u32) -> Vec<u32> {
+fn top_table(boundaries: &[(u128, u32)], width: u32) -> Vec<u32> {
     if boundaries.len() < TOP_TABLE_FROM {
         return Vec::new();
     }
-    let mut counts = vec![0_u32; TOP_COUNT + 1];
+    let places = (boundaries.len() / BOUNDARIES_PER_PLACE).next_power_of_two();
+    let top_bits = places.trailing_zeros().min(MAX_TOP_BITS);
+    let mut counts = vec![0_u32; (1 << top_bits) + 1];
     for (start, _) in boundaries {
-        counts[usize::try_from(start >> shift).unwrap_or(0) + 1] += 1;
+        counts[usize::try_from(start >> (width - top_bits)).unwrap_or(0) + 1] += 1;
     }
     let mut sum = 0;
     for count in &mut counts {
@@ -185,29 +189,40 @@ pub(crate) struct Ranges<T> {
     starts: Table<T>,
     chains: Table<u32>,
     top: Table<u32>,
+    /// What is left of an address when the top bits are taken.
+    shift: u32,
 }
 
 impl<T: Plain + Ord> Ranges<T> {
-    pub fn open(image: &Arc<Image>, first: u32) -> Result<Self, ImageError> {
-        let ranges = Self {
-            starts: image.table(SectionId(first))?,
-            chains: image.table(SectionId(first + 1))?,
-            top: image.table(SectionId(first + 2))?,
-        };
-        let has_table = ranges.top.len() == TOP_COUNT + 1;
-        if ranges.starts.len() != ranges.chains.len() || !(has_table || ranges.top.is_empty()) {
+    pub fn open(image: &Arc<Image>, first: u32, width: u32) -> Result<Self, ImageError> {
+        let starts: Table<T> = image.table(SectionId(first))?;
+        let chains: Table<u32> = image.table(SectionId(first + 1))?;
+        let top: Table<u32> = image.table(SectionId(first + 2))?;
+        let places = top.len().saturating_sub(1);
+        let has_table = places.is_power_of_two() && places <= 1 << MAX_TOP_BITS;
+        if starts.len() != chains.len() || !(has_table || top.is_empty()) {
             return Err(ImageError::Mismatch("range tables"));
         }
-        Ok(ranges)
+        let shift = width
+            - if has_table {
+                places.trailing_zeros()
+            } else {
+                0
+            };
+        Ok(Self {
+            starts,
+            chains,
+            top,
+            shift,
+        })
     }
 
-    /// The chain that holds at `address`; total whatever the tables contain.
+    /// The chain that holds at `address`, whose top bits are `top`; total whatever the tables contain.
     #[inline]
     fn chain(&self, address: T, top: usize) -> u32 {
-        let (from, to) = if self.top.is_empty() {
-            (0, self.starts.len())
-        } else {
-            (self.top[top] as usize, self.top[top + 1] as usize)
+        let (from, to) = match self.top.get(top..top + 2) {
+            Some(borders) => (borders[0] as usize, borders[1] as usize),
+            None => (0, self.starts.len()),
         };
         let Some(boundaries) = self.starts.get(from..to) else {
             return 0;
@@ -224,13 +239,17 @@ impl<T: Plain + Ord> Ranges<T> {
 impl Ranges<u32> {
     #[inline]
     pub fn chain4(&self, address: u32) -> u32 {
-        self.chain(address, (address >> 16) as usize)
+        self.chain(
+            address,
+            address.checked_shr(self.shift).unwrap_or(0) as usize,
+        )
     }
 }
 
 impl Ranges<u128> {
     #[inline]
     pub fn chain6(&self, address: u128) -> u32 {
-        self.chain(address, usize::try_from(address >> 112).unwrap_or(0))
+        let top = address.checked_shr(self.shift).unwrap_or(0);
+        self.chain(address, usize::try_from(top).unwrap_or(0))
     }
 }

@@ -7,6 +7,7 @@
 pub mod address;
 mod builder;
 mod chains;
+mod compile;
 #[cfg(test)]
 mod damage;
 mod decision;
@@ -20,19 +21,23 @@ mod labels;
 mod list;
 pub mod memory;
 mod name;
+mod network;
 mod pack;
 mod ranges;
 mod target;
 mod text;
+mod unpack;
 mod verdict;
 
 pub use builder::{Builder, TooLarge};
+pub use compile::Stamp;
 pub use entry::{Entry, MAX_SCORE_TENTHS, Origin, Statement, StatementError, score_tenths};
 pub use explain::{Covering, Explanation, NoEvidence, Subject};
 pub use image::ImageError;
-pub use list::{Blocklist, Clock, HostLookup, Stamp, Stats};
+pub use list::{Blocklist, Clock, HostLookup, Stats};
 pub use name::{Name, NameError};
-pub use pack::{PackError, pack, unpack};
+pub use pack::{PackError, pack};
 pub use target::{Rule, Target, TargetError};
 pub use text::{Format, ListOptions, LoadReport, Rejected};
+pub use unpack::unpack;
 pub use verdict::{Disposition, VerdictRef};

@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering as Order;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,13 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::address::{Address, parse_ipv4, parse_ipv6, unmap};
 use crate::builder::Builder;
-use crate::decision::{Compiled, Decision, compile};
+use crate::compile::{Layer, Stamp, layer};
+use crate::decision::Decision;
 use crate::evidence::Evidence;
 use crate::explain::{Explanation, NoEvidence, Subject, explain};
-use crate::files;
 use crate::image::{Header, ImageError};
 use crate::name::{NameError, canonical};
-use crate::pack::{PackError, unpack};
+use crate::pack::PackError;
+use crate::unpack::unpack;
 use crate::verdict::VerdictRef;
 
 /// More than an operator's overlay ever holds, and still compiled in about a second.
@@ -43,20 +43,6 @@ impl Clock {
 
 /// The verdict on a host: a name or an address literal.
 pub type HostLookup<'a> = Result<Option<VerdictRef<'a>>, NameError>;
-
-/// What a compilation is stamped with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stamp {
-    pub epoch: u64,
-    pub sequence: u64,
-    /// Unix seconds.
-    pub now: u64,
-}
-
-pub(crate) struct Layer {
-    pub decision: Decision,
-    pub evidence: Option<Evidence>,
-}
 
 /// Sizes, for status pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,53 +73,8 @@ impl fmt::Debug for Blocklist {
     }
 }
 
-fn compiled(builder: &Builder, stamp: Stamp) -> Compiled {
-    // The standard library's keys are random and cost no dependency; the counter tells two compilations apart.
-    let pair = RandomState::new().hash_one(stamp.now);
-    let Stamp {
-        epoch,
-        sequence,
-        now: created,
-    } = stamp;
-    compile(
-        builder,
-        Header {
-            epoch,
-            sequence,
-            created,
-            pair,
-            ..Header::default()
-        },
-    )
-}
-
-fn layer(builder: &Builder, stamp: Stamp) -> Layer {
-    let compiled = compiled(builder, stamp);
-    let own = "invariant: what was just rendered is readable";
-    let decision = Decision::open(compiled.render_decision()).expect(own);
-    let evidence = Evidence::open(compiled.render_evidence(builder), &decision).expect(own);
-    Layer {
-        decision,
-        evidence: Some(evidence),
-    }
-}
-
-impl Builder {
-    /// Compiles in memory, evidence included.
-    pub fn build(&self, stamp: Stamp) -> Blocklist {
-        Blocklist::from_base(layer(self, stamp))
-    }
-
-    /// Compiles to two files, the evidence first: whoever sees the decision file finds both.
-    pub fn write(&self, decision: &Path, evidence: &Path, stamp: Stamp) -> std::io::Result<()> {
-        let compiled = compiled(self, stamp);
-        files::publish(evidence, compiled.render_evidence(self).bytes())?;
-        files::publish(decision, compiled.render_decision().bytes())
-    }
-}
-
 impl Blocklist {
-    fn from_base(base: Layer) -> Self {
+    pub(crate) fn from_base(base: Layer) -> Self {
         let Header {
             sequence, created, ..
         } = *base.decision.header();

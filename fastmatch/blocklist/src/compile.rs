@@ -1,0 +1,71 @@
+//! A builder's entries to a list in memory or to a pair of files; both hold the same bytes.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::path::Path;
+
+use crate::builder::Builder;
+use crate::decision::{Compiled, Decision, compile};
+use crate::evidence::Evidence;
+use crate::files;
+use crate::image::Header;
+use crate::list::Blocklist;
+
+/// What a compilation is stamped with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    pub epoch: u64,
+    pub sequence: u64,
+    /// Unix seconds.
+    pub now: u64,
+}
+
+pub(crate) struct Layer {
+    pub decision: Decision,
+    pub evidence: Option<Evidence>,
+}
+
+fn compiled(builder: &Builder, stamp: Stamp) -> Compiled {
+    // The standard library's keys are random and cost no dependency; the counter tells two compilations apart.
+    let pair = RandomState::new().hash_one(stamp.now);
+    let Stamp {
+        epoch,
+        sequence,
+        now: created,
+    } = stamp;
+    compile(
+        builder,
+        Header {
+            epoch,
+            sequence,
+            created,
+            pair,
+            ..Header::default()
+        },
+    )
+}
+
+pub(crate) fn layer(builder: &Builder, stamp: Stamp) -> Layer {
+    let compiled = compiled(builder, stamp);
+    let own = "invariant: what was just rendered is readable";
+    let decision = Decision::open(compiled.render_decision()).expect(own);
+    let evidence = Evidence::open(compiled.render_evidence(builder), &decision).expect(own);
+    Layer {
+        decision,
+        evidence: Some(evidence),
+    }
+}
+
+impl Builder {
+    /// Compiles in memory, evidence included.
+    pub fn build(&self, stamp: Stamp) -> Blocklist {
+        Blocklist::from_base(layer(self, stamp))
+    }
+
+    /// Compiles to two files, the evidence first: whoever sees the decision file finds both.
+    pub fn write(&self, decision: &Path, evidence: &Path, stamp: Stamp) -> io::Result<()> {
+        let compiled = compiled(self, stamp);
+        files::publish(evidence, compiled.render_evidence(self).bytes())?;
+        files::publish(decision, compiled.render_decision().bytes())
+    }
+}

@@ -52,12 +52,12 @@ class EdgeConfig:
 
     @classmethod
     def from_wire(cls, payload: bytes) -> "EdgeConfig":
-        """Unknown fields are left out (a newer control process send them). Raises ValueError when not
-        JSON."""
+        """Fields that this worker does not know are left out. Raises ValueError when not a JSON object."""
+        sent = orjson.loads(payload)
+        if not isinstance(sent, dict):
+            raise ValueError(f"a configuration is an object, not {type(sent).__name__}")
         known = {field.name for field in fields(cls)}
-        values: dict[str, Any] = {
-            name: value for name, value in orjson.loads(payload).items() if name in known
-        }
+        values: dict[str, Any] = {name: value for name, value in sent.items() if name in known}
         for name in ("trusted_proxies", "domains"):
             if name in values:
                 values[name] = tuple(values[name])

@@ -200,7 +200,9 @@ class ClientConnection(asyncio.Protocol):
             return
         self.phase = HEAD
         self._has_head_deadline = False
-        self._set_deadline(self.context.deadlines.keepalive)
+        deadline = self.deadline = self._wheel.turn + self.context.deadlines.keepalive
+        if deadline < self.due:
+            self._wheel.arm(self)
         if self._pipelined or self._held or self.is_writing_paused or self.has_ended:
             self._continue()
 

@@ -74,13 +74,14 @@ class Context:
 
     def configure(self, config: EdgeConfig) -> None:
         """All or nothing: raises ValueError naming the key, and everything stays as it was."""
+        deadlines = Deadlines.of(config)
         self.gate.configure(gate_config(config))
         has_moved = (config.upstream_host, config.upstream_port) != (
             self.config.upstream_host,
             self.config.upstream_port,
         )
         self.config = config
-        self.deadlines = Deadlines.of(config)
+        self.deadlines = deadlines
         self.pool.idle_count_limit = config.upstream_idle_count
         if has_moved:
             self.pool.renew()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # connection.py and upstream.py import this module
     from proxy.edge.upstream import UpstreamConnection
 
 CLIENT_GONE: Final = 499
-_ENDED: Final = RESPONSE_DONE | TUNNEL | BROKEN
+_ENDED: Final = TUNNEL | BROKEN
 
 
 class Exchange:
@@ -73,27 +73,24 @@ class Exchange:
         `reply` or `end`.
         """
         result = self._head(data)
-        if result is None:
-            self.client.await_head()
+        if not isinstance(result, tuple):
+            self._no_head(result)
             return
-        if isinstance(result, int):
-            self.refuse(-result)
-            return
-        self.action, _route, out, _kind, _length, consumed = result
+        action, _route, out, _kind, _length, consumed = result
+        self.action = action
         rest = data[consumed:] if consumed < len(data) else b""
-        self.request_done = bool(self.action & BODY_DONE)
-        if self.action & DENY:
+        if action & DENY:
+            self.request_done = action & BODY_DONE != 0
             self.client.keep(rest)
-            self._answer(out, stays=not self.action & CLOSE)
+            self._answer(out, stays=not action & CLOSE)
             return
-        self._forward(out, rest)
-
-    def _forward(self, head: bytes, rest: bytes) -> None:
-        self._replay = head if self.action & IDEMPOTENT else None
+        self._replay = out if action & IDEMPOTENT else None
         body = None
-        if self.request_done:
+        if action & BODY_DONE:
+            self.request_done = True
             self.client.await_answer(rest)
         else:
+            self.request_done = False
             self.client.await_body()
             if rest:
                 body = self._take_body(rest)
@@ -101,11 +98,18 @@ class Exchange:
                     return  # refused before an upstream was asked
         upstream = self._pool.take()
         if upstream is None:
-            self._connect([head, body] if body else [head])
+            self._connect([out, body] if body else [out])
         elif body:
-            upstream.start_with_body(self, [head, body])
+            upstream.start_with_body(self, [out, body])
         else:
-            upstream.start(self, head)
+            upstream.start(self, out)
+
+    def _no_head(self, result: int | None) -> None:
+        """Not complete, or against a rule."""
+        if result is None:
+            self.client.await_head()
+        else:
+            self.refuse(-result)
 
     def upload(self, data: bytes) -> None:
         """More of the request's body has come."""
@@ -155,16 +159,16 @@ class Exchange:
 
     def relay(self, upstream: "UpstreamConnection", out: bytes, flags: int) -> None:
         """The upstream's bytes, framed for the client. `flags` say what they ended or began."""
-        if not flags & _ENDED:
+        if flags & RESPONSE_DONE:
+            if out:
+                self.client.write(out)
+            self._complete(upstream, flags)
+        elif not flags & _ENDED:
             if out:
                 self.client.write(out)
             if flags & RESPONSE_BEGUN:
                 self.response_begun = True
             upstream.await_more()
-        elif flags & RESPONSE_DONE:
-            if out:
-                self.client.write(out)
-            self._complete(upstream, flags)
         elif flags & TUNNEL:
             tunnel.open_tunnel(self, upstream, out)
         else:
@@ -172,7 +176,7 @@ class Exchange:
 
     def _complete(self, upstream: "UpstreamConnection", flags: int) -> None:
         """The whole answer has been handed to the client's transport, and recorded."""
-        self.part_from(upstream)
+        self.upstream = upstream.exchange = None
         self.response_begun = False
         client = self.client
         if not self.request_done:

@@ -46,7 +46,7 @@ class Link:
         try:
             for frame in FrameReader().feed(content):
                 await self._apply(frame)
-        except FrameError as error:
+        except (ValueError, FrameError) as error:
             log.write(log.FRAME_REFUSED, self._context.slot, error=str(error))
 
     async def run(self) -> None:
@@ -76,7 +76,7 @@ class Link:
             while data := await reader.read(_READ_BYTES):
                 for frame in incoming.feed(data):
                     await self._apply(frame)
-        except (OSError, FrameError) as error:
+        except (OSError, ValueError, FrameError) as error:
             reason = str(error)
         finally:
             self._writer = None

@@ -17,6 +17,7 @@ LIST_REFUSED = "list_refused"
 CONNECTIONS_BLOCKED = "connections_blocked"
 UPSTREAM_UNRESOLVED = "upstream_unresolved"
 FRAME_REFUSED = "frame_refused"
+CALLBACK_FAILED = "callback_failed"
 
 
 def write(event: str, slot: int, **fields: str | float | None) -> None:

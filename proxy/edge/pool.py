@@ -7,9 +7,12 @@ if TYPE_CHECKING:  # upstream.py imports the context, which imports this module
     from proxy.edge.upstream import UpstreamConnection
 
 
-def may_keep(*, is_open: bool, generation: int, current_generation: int, idle_count: int, limit: int) -> bool:
-    """Whether a connection whose exchange ended cleanly goes back to the pool."""
-    return is_open and generation == current_generation and idle_count < limit
+def may_keep(is_open: bool, is_current: bool, idle_count: int, limit: int) -> bool:
+    """Whether a connection whose exchange ended cleanly goes back to the pool.
+
+    `is_current`: it is connected to the upstream's present address. Called by position: keywords cost 60 ns.
+    """
+    return is_open and is_current and idle_count < limit
 
 
 class Pool:
@@ -39,11 +42,7 @@ class Pool:
         """Keep it or close it."""
         idle = self._idle
         if may_keep(
-            is_open=upstream.is_open,
-            generation=upstream.generation,
-            current_generation=self.generation,
-            idle_count=len(idle),
-            limit=self.idle_count_limit,
+            upstream.is_open, upstream.generation == self.generation, len(idle), self.idle_count_limit
         ):
             idle.append(upstream)
             upstream.rest()

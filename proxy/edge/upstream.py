@@ -20,6 +20,7 @@ class UpstreamConnection(asyncio.Protocol):
     does."""
 
     __slots__ = (
+        "_begin",
         "_codec",
         "_context",
         "_feed",
@@ -33,6 +34,7 @@ class UpstreamConnection(asyncio.Protocol):
         "exchange",
         "generation",
         "has_received",
+        "is_closing",
         "is_open",
         "is_reading_held",
         "is_reused",
@@ -46,6 +48,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._pool = context.pool
         self._wheel = context.wheel
         self._codec = Upstream(context.gate)
+        self._begin = self._codec.begin
         self._feed = self._codec.data
         self._unsent_bytes = 0
         self.deadline = NEVER
@@ -73,9 +76,11 @@ class UpstreamConnection(asyncio.Protocol):
         self.exchange = exchange
         exchange.upstream = self
         self.has_received = False
-        self._codec.begin(exchange.codec)
+        self._begin(exchange.codec)
         if exchange.request_done:
-            self.await_head()
+            deadline = self.deadline = self._wheel.turn + self._context.deadlines.upstream_head
+            if deadline < self.due:
+                self._wheel.arm(self)
         else:
             self.deadline = NEVER  # the client's body deadline runs
 
@@ -114,10 +119,9 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_reused = True
         if self.is_reading_held:
             self.release_reading()
-        self._set_deadline(self._context.deadlines.upstream_idle)
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
+        deadline = self.deadline = self._wheel.turn + self._context.deadlines.upstream_idle
+        if deadline < self.due:
+            self._wheel.arm(self)
 
     def hand_over(self) -> asyncio.Transport:
         """From here on a tunnel has the transport."""
@@ -149,6 +153,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=self._context.config.write_buffer_bytes)
         self._write = self._transport.write
+        self.is_closing = self._transport.is_closing
         self.is_open = True
         self._context.count("upstream_connections")
         self._context.count("upstream_open")

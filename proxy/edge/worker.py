@@ -5,9 +5,10 @@ import gc
 import resource
 import socket
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fastmatch._native import Segment
 from proxy.edge import log, patrol
@@ -44,6 +45,7 @@ class Worker:
     async def start(self, group: asyncio.TaskGroup, endpoints: Sequence[socket.socket]) -> None:
         """Configuration and list first, listening last: the first request is judged like any other."""
         context = self.context
+        context.loop.set_exception_handler(self._report)
         context.connector = Connector(context, group)
         self._every_second()
         await self._link.restore()
@@ -86,6 +88,12 @@ class Worker:
             patrol.close_idle(context, with_fresh=elapsed > context.config.linger_seconds)
             await asyncio.sleep(_DRAIN_ROUND_SECONDS)
             elapsed = context.loop.time() - started
+
+    def _report(self, _loop: asyncio.AbstractEventLoop, facts: dict[str, Any]) -> None:
+        """A fault of ours in a callback: the transport it happened on is closed, the others go on."""
+        error = facts.get("exception")
+        lines = traceback.format_exception(error) if error is not None else []
+        log.write(log.CALLBACK_FAILED, self.context.slot, message=facts["message"], error="".join(lines))
 
     def _every_second(self) -> None:
         context = self.context

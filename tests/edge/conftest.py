@@ -99,6 +99,8 @@ async def _running_edge(
     with socket.create_server(("127.0.0.1", 0)) as endpoint:
         async with asyncio.TaskGroup() as group:
             await worker.start(group, [endpoint])
+            faults: list[dict[str, Any]] = []
+            asyncio.get_running_loop().set_exception_handler(lambda _, facts: faults.append(facts))
             edge = Edge(worker, segment, endpoint.getsockname()[1], directory)
             try:
                 yield edge
@@ -106,3 +108,4 @@ async def _running_edge(
                 for client in edge.clients:
                     client.close()
                 await worker.drain()
+    assert faults == []

@@ -143,6 +143,8 @@ async def test_bad_configuration_is_refused_and_the_running_one_stays(control: C
     await until(lambda: bool(control.writers))
     before = edge.worker.context.config
     control.send(frames.encode(Kind.CONFIGURE, b"{not json"))
+    control.send(frames.encode(Kind.CONFIGURE, b"[]"))
+    control.send(frames.encode(Kind.CONFIGURE, b'{"head_seconds": "soon"}'))
     control.send(frames.encode(Kind.CONFIGURE, replace(before, trusted_proxies=("nonsense",)).to_wire()))
     control.send(frames.encode_overlay(1, 2, pack_entries([])))
     await until(lambda: bool(control.acknowledged))
@@ -171,10 +173,19 @@ async def test_worker_serves_on_and_attaches_again_when_control_is_away(control:
     await until(lambda: len(control.of(Kind.HELLO)) == 2)
 
 
-async def test_rubbish_from_control_costs_the_link_not_the_worker(control: Control, edge: Edge):
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"\xff" * 100, id="no frame"),
+        pytest.param(frames.encode(Kind.INSTALL, b"\0" * 16 + b"/\xff"), id="path that is no text"),
+        pytest.param(frames.encode(Kind.INSTALL, b"short"), id="short payload"),
+        pytest.param(frames.encode_hello(0, 1), id="frame of the other direction"),
+    ],
+)
+async def test_rubbish_from_control_costs_the_link_not_the_worker(control: Control, edge: Edge, sent: bytes):
     """It attaches again."""
     await until(lambda: bool(control.writers))
-    control.send(b"\xff" * 100)
+    control.send(sent)
     await until(lambda: len(control.of(Kind.HELLO)) == 2)
     assert await status_for(edge, "127.0.0.1") == 200
 

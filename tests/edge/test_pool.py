@@ -12,7 +12,7 @@ from proxy.edge.pool import may_keep
     [
         pytest.param({}, True, id="clean"),
         pytest.param({"is_open": False}, False, id="closed"),
-        pytest.param({"generation": 1}, False, id="connected to the upstream's old address"),
+        pytest.param({"is_current": False}, False, id="connected to the upstream's old address"),
         pytest.param({"idle_count": 8}, False, id="pool is full"),
     ],
 )
@@ -20,8 +20,7 @@ def test_connection_is_kept_only_when_the_next_exchange_can_use_it(changes: dict
     """A decision without I/O, so a table is enough."""
     facts: dict[str, Any] = {
         "is_open": True,
-        "generation": 2,
-        "current_generation": 2,
+        "is_current": True,
         "idle_count": 7,
         "limit": 8,
     } | changes

@@ -1,0 +1,39 @@
+//! What the targets share: a gate, and the cuts that the first bytes of an input ask for.
+#![forbid(unsafe_code)]
+
+use std::sync::{Arc, LazyLock};
+
+use decide::{Gate, Segment, Settings, Tables};
+
+/// Small limits, so that a fuzzer reaches them; `10.0.0.0/8` is trusted.
+pub static GATE: LazyLock<Arc<Gate>> = LazyLock::new(|| {
+    let settings = Settings {
+        on_missing: "open".to_owned(),
+        trusted_proxies: vec!["10.0.0.0/8".to_owned(), "fd00::/8".to_owned()],
+        domains: ["host", "origin", "referer"].map(str::to_owned).to_vec(),
+        head_bytes: 512,
+        target_bytes: 64,
+        header_count: 8,
+        body_bytes: 256,
+        response_head_bytes: 512,
+        ..Settings::default()
+    };
+    let tables = Arc::new(Tables::compile(&settings).expect("valid settings"));
+    let segment = Arc::new(Segment::create(1).expect("memfd"));
+    Arc::new(Gate::new(tables, segment, 0).expect("slot 0"))
+});
+
+/// The first byte of an input says how its rest is cut: into pieces of 1 to 16 bytes, in turn.
+pub fn pieces(input: &[u8]) -> (&[u8], Vec<&[u8]>) {
+    let Some((seed, message)) = input.split_first() else {
+        return (input, Vec::new());
+    };
+    let sizes = [usize::from(seed & 15) + 1, usize::from(seed >> 4) + 1];
+    let (mut cut, mut rest) = (Vec::new(), message);
+    while !rest.is_empty() {
+        let (piece, left) = rest.split_at(sizes[cut.len() % 2].min(rest.len()));
+        cut.push(piece);
+        rest = left;
+    }
+    (message, cut)
+}

@@ -7,65 +7,32 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http1::chunked::{Decoder, recode};
 use http1::field::FieldKind;
 use http1::lines::{HeadKind, LineScanner};
-use http1::request::{self, FieldStorage, Method, Parse, RequestHead};
+use http1::request::{self, FieldStorage, Parse, RequestHead};
 use http1::{Framing, Refusal, Version};
 
+use crate::action::{Action, HeadOutcome};
 use crate::answer::{self, Answer};
+use crate::config::Tables;
 use crate::events::Event;
-use crate::exchange::{Exchange, Phase, RequestBody};
+use crate::exchange::{Exchange, Phase};
 use crate::forward::{self, Forward, fields_of, path_of, write_address};
 use crate::gate::{Gate, InvalidPeer, Snapshot, parse_peer};
 use crate::identity::identify;
 use crate::judge::{Judgement, judge};
+use crate::request_body::{BodyPart, RequestBody};
 use crate::segment::Counter;
-
-/// Kinds of action, in the low four bits, and flags.
-pub const FORWARD: u32 = 1;
-pub const DENY: u32 = 2;
-pub const BODY_DONE: u32 = 16;
-pub const IDEMPOTENT: u32 = 32;
-pub const UPGRADE: u32 = 64;
-pub const CLOSE: u32 = 128;
-pub const EXPECT_CONTINUE: u32 = 256;
-
-pub const BODY_NONE: u32 = 0;
-pub const BODY_LENGTH: u32 = 1;
-pub const BODY_CHUNKED: u32 = 2;
 
 /// Head and body travel as one piece up to here: copying is cheaper than a second system call.
 const TOGETHER_BYTES: usize = 16_384;
 
-/// One route so far.
-const ROUTE: u32 = 0;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Action {
-    /// `FORWARD` or `DENY`, with flags.
-    pub action: u32,
-    pub route: u32,
-    pub body_kind: u32,
-    /// What remains of a length-delimited body after the output, -1 when chunked.
-    pub length: i64,
-    /// Bytes of the input that were used.
-    pub consumed: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeadOutcome {
-    Incomplete,
-    Refused(Refusal),
-    Ready(Action),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BodyPart {
-    pub consumed: usize,
-    pub is_done: bool,
-    /// The input itself is the output: nothing was written.
-    pub passes_through: bool,
+/// What follows a head in the input.
+#[derive(Clone, Copy)]
+struct Rest<'d> {
+    data: &'d [u8],
+    /// Bytes of the input that the head took.
+    head: usize,
 }
 
 pub struct Downstream {
@@ -133,8 +100,11 @@ impl Downstream {
         let mut storage = FieldStorage::new();
         match request::parse(data, &snapshot.tables.request_limits, &mut storage)? {
             Parse::Complete(head) => {
-                let rest = &data[head.length..];
-                self.decide(snapshot, &head, rest, head.length, out)
+                let rest = Rest {
+                    data: &data[head.length..],
+                    head: head.length,
+                };
+                self.decide(snapshot, &head, rest, out)
                     .map(HeadOutcome::Ready)
             }
             Parse::Incomplete(scanner) => {
@@ -163,11 +133,14 @@ impl Downstream {
             return Ok(HeadOutcome::Incomplete);
         };
         let kept = std::mem::take(&mut self.kept);
-        let consumed = length - kept_before;
+        let rest = Rest {
+            data: &data[length - kept_before..],
+            head: length - kept_before,
+        };
         let mut storage = FieldStorage::new();
         match request::parse(&kept[..length], limits, &mut storage)? {
             Parse::Complete(head) => self
-                .decide(snapshot, &head, &data[consumed..], consumed, out)
+                .decide(snapshot, &head, rest, out)
                 .map(HeadOutcome::Ready),
             Parse::Incomplete(_) => Err(Refusal::Field),
         }
@@ -178,86 +151,105 @@ impl Downstream {
         &mut self,
         snapshot: &Snapshot,
         head: &RequestHead<'_, '_>,
-        rest: &[u8],
-        consumed: usize,
+        rest: Rest<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Action, Refusal> {
         let tables = &snapshot.tables;
-        self.exchange.version = head.version;
-        self.exchange.keep_alive = head.keep_alive;
-        self.exchange.is_head = head.method == Method::Head;
-        self.exchange.is_upgrade = head.is_websocket;
+        self.exchange.take_head(head);
         if matches!(head.framing, Framing::Length(length) if length > tables.body_bytes) {
             return Err(Refusal::BodyTooLarge);
         }
-        let is_trusted = tables.trusted.contains(self.peer);
-        if is_trusted {
-            let lines = fields_of(head, FieldKind::ForwardedFor);
-            self.exchange.client = identify(self.peer, lines, &tables.trusted, &mut self.chain)?;
-            if let Some(id) = forward::adopted_request_id(head) {
-                self.exchange.request_id = id;
-            }
-        } else {
-            self.chain.clear();
-        }
+        let peer_is_trusted = self.identify(head, tables)?;
         if forward::is_loop(head, &tables.via) {
             return Err(Refusal::Loop);
         }
         let is_last_hop = forward::max_forwards(head)? == Some(0);
         self.exchange.hosts.collect(head, tables.domains);
+        // Taken out for as long as the verdict points into them.
+        let hosts = std::mem::take(&mut self.exchange.hosts);
         let judgement = match &snapshot.list {
-            Some(list) => judge(list, self.exchange.client, &self.exchange.hosts),
+            Some(list) => judge(list, self.exchange.client, &hosts),
             None if tables.fails_open => None,
             None => return Err(Refusal::NoList),
         };
-        let blocks = judgement.is_some_and(|judgement| judgement.score >= tables.block_score);
-        if let Some(judgement) = judgement.filter(|_| blocks) {
-            self.note_denial(&judgement, head, tables.observe);
-        }
-        self.exchange.body = match head.framing {
-            Framing::Length(length @ 1..) => RequestBody::Length(length),
-            Framing::Chunked => RequestBody::Chunked(Box::default()),
-            _ => RequestBody::Done,
+        let blocking = judgement.filter(|judgement| judgement.score >= tables.block_score);
+        let action = match blocking {
+            Some(judgement) if !tables.observe => self.deny(&judgement, head, rest, out),
+            _ if is_last_hop => self.answer_instead(204, rest, out),
+            _ => {
+                if let Some(judgement) = &blocking {
+                    self.tell(judgement, head, Counter::Observed, "observed");
+                }
+                self.forward(tables, head, peer_is_trusted, judgement, rest, out)
+            }
         };
-        if blocks && !tables.observe {
-            return self.answer_instead(403, rest, consumed, out);
-        }
-        if is_last_hop {
-            return self.answer_instead(204, rest, consumed, out);
-        }
-        let start = out.len();
-        forward::write(
-            out,
-            head,
-            &Forward {
-                tables,
-                peer: self.peer,
-                peer_text: &self.peer_text,
-                client: self.exchange.client,
-                chain: &self.chain,
-                peer_is_trusted: is_trusted,
-                request_id: &self.exchange.request_id,
-                judgement,
-            },
-        );
-        let taken = self.take_body_along(tables.body_bytes, rest, start, out)?;
-        self.exchange.forwarded(&self.gate);
-        self.gate
-            .count(Counter::BytesReceived, (consumed + taken) as u64);
-        Ok(self.forwarding(head, consumed + taken))
+        self.exchange.hosts = hosts;
+        action
     }
 
-    fn note_denial(
+    /// True when the peer's word was taken.
+    fn identify(&mut self, head: &RequestHead<'_, '_>, tables: &Tables) -> Result<bool, Refusal> {
+        self.chain.clear();
+        if !tables.trusted.contains(self.peer) {
+            return Ok(false);
+        }
+        let lines = fields_of(head, FieldKind::ForwardedFor);
+        self.exchange.client = identify(self.peer, lines, &tables.trusted, &mut self.chain)?;
+        if let Some(id) = forward::adopted_request_id(head) {
+            self.exchange.request_id = id;
+        }
+        Ok(true)
+    }
+
+    fn forward(
+        &mut self,
+        tables: &Tables,
+        head: &RequestHead<'_, '_>,
+        peer_is_trusted: bool,
+        judgement: Option<Judgement<'_, '_>>,
+        rest: Rest<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Action, Refusal> {
+        let start = out.len();
+        let forward = Forward {
+            tables,
+            peer: self.peer,
+            peer_text: &self.peer_text,
+            client: self.exchange.client,
+            chain: &self.chain,
+            peer_is_trusted,
+            request_id: &self.exchange.request_id,
+            judgement,
+        };
+        forward::write(out, head, &forward);
+        let room = TOGETHER_BYTES.saturating_sub(out.len() - start);
+        let body = &mut self.exchange.body;
+        let consumed = rest.head + body.take_along(rest.data, room, tables.body_bytes, out)?;
+        self.exchange.forwarded(&self.gate);
+        self.gate.count(Counter::BytesReceived, consumed as u64);
+        let closes = !self.keeps_alive();
+        Ok(Action::forward(head, &self.exchange.body, closes, consumed))
+    }
+
+    fn deny(
+        &mut self,
+        judgement: &Judgement<'_, '_>,
+        head: &RequestHead<'_, '_>,
+        rest: Rest<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Action, Refusal> {
+        let action = self.answer_instead(403, rest, out)?;
+        self.tell(judgement, head, Counter::Denied, "denied");
+        Ok(action)
+    }
+
+    fn tell(
         &self,
         judgement: &Judgement<'_, '_>,
         head: &RequestHead<'_, '_>,
-        observes: bool,
+        counter: Counter,
+        action: &'static str,
     ) {
-        let (counter, action) = if observes {
-            (Counter::Observed, "observed")
-        } else {
-            (Counter::Denied, "denied")
-        };
         self.gate.count(counter, 1);
         self.gate.record_event(&Event {
             time: self.gate.now(),
@@ -273,122 +265,18 @@ impl Downstream {
         });
     }
 
-    fn forwarding(&self, head: &RequestHead<'_, '_>, consumed: usize) -> Action {
-        let mut action = FORWARD;
-        let (body_kind, length) = match (&self.exchange.body, head.framing) {
-            (_, Framing::Chunked) => (BODY_CHUNKED, -1),
-            (RequestBody::Length(left), _) => {
-                (BODY_LENGTH, i64::try_from(*left).unwrap_or(i64::MAX))
-            }
-            (_, Framing::Length(_)) => (BODY_LENGTH, 0),
-            _ => (BODY_NONE, 0),
-        };
-        let flags = [
-            (self.exchange.is_body_done(), BODY_DONE),
-            (
-                !matches!(head.method, Method::Other) && !head.is_websocket,
-                IDEMPOTENT,
-            ),
-            (head.is_websocket, UPGRADE),
-            (!self.keeps_alive(), CLOSE),
-            (head.expects_continue, EXPECT_CONTINUE),
-        ];
-        for (is_set, flag) in flags {
-            if is_set {
-                action |= flag;
-            }
-        }
-        Action {
-            action,
-            route: ROUTE,
-            body_kind,
-            length,
-            consumed,
-        }
-    }
-
-    /// Body bytes that came with the head go out with it when both are small; returns how many were used.
-    fn take_body_along(
-        &mut self,
-        body_limit: u64,
-        rest: &[u8],
-        start: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<usize, Refusal> {
-        let room = TOGETHER_BYTES.saturating_sub(out.len() - start);
-        match &self.exchange.body {
-            RequestBody::Done => Ok(0),
-            _ if rest.is_empty() => Ok(0),
-            RequestBody::Length(left) => {
-                let length = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
-                if length > room {
-                    return Ok(0);
-                }
-                out.extend_from_slice(&rest[..length]);
-                self.body_taken(length as u64);
-                Ok(length)
-            }
-            RequestBody::Chunked(_) if rest.len() > room => Ok(0),
-            RequestBody::Chunked(_) => self.recode_body(body_limit, rest, out),
-        }
-    }
-
     /// Feeds body bytes. Output is appended to `out`, unless the input is the output.
     pub fn body(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<BodyPart, Refusal> {
-        let (consumed, passes_through) = match &self.exchange.body {
-            RequestBody::Done => (0, false),
-            RequestBody::Length(left) => {
-                let left = usize::try_from(*left).unwrap_or(usize::MAX);
-                let length = left.min(data.len());
-                if length < data.len() {
-                    out.extend_from_slice(&data[..length]);
-                }
-                self.body_taken(length as u64);
-                (length, length == data.len())
-            }
-            RequestBody::Chunked(_) => {
-                let limit = self.gate.load().tables.body_bytes;
-                let consumed = self.recode_body(limit, data, out).inspect_err(|_| {
-                    self.gate.count(Counter::Refused, 1);
-                })?;
-                (consumed, false)
-            }
+        let limit = match self.exchange.body {
+            RequestBody::Chunked(..) => self.gate.load().tables.body_bytes,
+            _ => u64::MAX,
         };
-        self.gate.count(Counter::BytesReceived, consumed as u64);
-        Ok(BodyPart {
-            consumed,
-            is_done: self.exchange.is_body_done(),
-            passes_through,
-        })
-    }
-
-    fn body_taken(&mut self, length: u64) {
-        if let RequestBody::Length(left) = &mut self.exchange.body {
-            *left -= length;
-            if *left == 0 {
-                self.exchange.body = RequestBody::Done;
-            }
-        }
-    }
-
-    fn recode_body(
-        &mut self,
-        limit: u64,
-        data: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<usize, Refusal> {
-        let RequestBody::Chunked(decoder) = &mut self.exchange.body else {
-            return Ok(0);
-        };
-        let (used, payload) = recode(decoder, data, out)?;
-        self.exchange.body_bytes += payload;
-        if self.exchange.body_bytes > limit {
-            return Err(Refusal::BodyTooLarge);
-        }
-        if decoder.is_done() {
-            self.exchange.body = RequestBody::Done;
-        }
-        Ok(used)
+        let part = self.exchange.body.feed(data, limit, out).inspect_err(|_| {
+            self.gate.count(Counter::Refused, 1);
+        })?;
+        self.gate
+            .count(Counter::BytesReceived, part.consumed as u64);
+        Ok(part)
     }
 
     /// Answers without an upstream. A body that has not all arrived closes the connection: what is left of it must
@@ -396,38 +284,16 @@ impl Downstream {
     fn answer_instead(
         &mut self,
         status: u16,
-        rest: &[u8],
-        consumed: usize,
+        rest: Rest<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Action, Refusal> {
-        let body_length = match &mut self.exchange.body {
-            RequestBody::Done => Some(0),
-            RequestBody::Length(left) => {
-                let length = usize::try_from(*left).ok();
-                length.filter(|length| *length <= rest.len())
-            }
-            RequestBody::Chunked(decoder) => {
-                let used = decoder.decode(rest, |_| {})?;
-                decoder.is_done().then_some(used)
-            }
-        };
-        if body_length.is_some() {
-            self.exchange.body = RequestBody::Done;
-        }
-        let consumed = consumed + body_length.unwrap_or(rest.len());
+        let body_length = self.exchange.body.skip_arrived(rest.data)?;
+        let consumed = rest.head + body_length.unwrap_or(rest.data.len());
         let closes = body_length.is_none() || !self.keeps_alive();
         self.gate.count(Counter::BytesReceived, consumed as u64);
         self.write_answer(status, closes, out);
         self.exchange.record(&self.gate, status, Instant::now());
-        Ok(Action {
-            action: DENY
-                | if closes { CLOSE } else { 0 }
-                | if body_length.is_some() { BODY_DONE } else { 0 },
-            route: ROUTE,
-            body_kind: BODY_NONE,
-            length: 0,
-            consumed,
-        })
+        Ok(Action::answered(body_length.is_some(), closes, consumed))
     }
 
     pub(crate) fn keeps_alive(&self) -> bool {
@@ -456,7 +322,7 @@ impl Downstream {
         if self.exchange.phase == Phase::Idle {
             self.exchange.start(self.peer, self.gate.next_request_id());
         }
-        let closes = closes || !self.keeps_alive() || !self.exchange.is_body_done();
+        let closes = closes || !self.keeps_alive() || !self.exchange.body.is_done();
         self.write_answer(status, closes, out);
         self.finish(status);
     }
@@ -502,6 +368,3 @@ impl Drop for Downstream {
         }
     }
 }
-
-/// Sizes that every idle connection pays for.
-const _: () = assert!(size_of::<Decoder>() < 128);

@@ -4,11 +4,12 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use http1::Version;
-use http1::chunked::Decoder;
+use http1::request::{Method, RequestHead};
 
 use crate::gate::Gate;
 use crate::histogram::Histogram;
 use crate::judge::Hosts;
+use crate::request_body::RequestBody;
 use crate::request_id::RequestId;
 use crate::segment::{Counter, Gauge};
 
@@ -20,14 +21,6 @@ pub enum Phase {
     Head,
     /// Forwarded: somebody has to end it.
     Forwarded,
-}
-
-/// What is still to come of the request's body.
-#[derive(Clone, Debug)]
-pub enum RequestBody {
-    Done,
-    Length(u64),
-    Chunked(Box<Decoder>),
 }
 
 #[derive(Debug)]
@@ -42,8 +35,6 @@ pub struct Exchange {
     pub is_head: bool,
     pub is_upgrade: bool,
     pub body: RequestBody,
-    /// Payload bytes of a chunked body so far.
-    pub body_bytes: u64,
     pub hosts: Hosts,
 }
 
@@ -61,7 +52,6 @@ impl Exchange {
             is_head: false,
             is_upgrade: false,
             body: RequestBody::Done,
-            body_bytes: 0,
             hosts: Hosts::default(),
         }
     }
@@ -77,18 +67,21 @@ impl Exchange {
         self.is_head = false;
         self.is_upgrade = false;
         self.body = RequestBody::Done;
-        self.body_bytes = 0;
         self.hosts.clear();
+    }
+
+    pub fn take_head(&mut self, head: &RequestHead<'_, '_>) {
+        self.version = head.version;
+        self.keep_alive = head.keep_alive;
+        self.is_head = head.method == Method::Head;
+        self.is_upgrade = head.is_websocket;
+        self.body = RequestBody::new(head.framing);
     }
 
     /// From here on it counts as in flight.
     pub fn forwarded(&mut self, gate: &Gate) {
         self.phase = Phase::Forwarded;
         gate.adjust(Gauge::RequestsInFlight, 1);
-    }
-
-    pub fn is_body_done(&self) -> bool {
-        matches!(self.body, RequestBody::Done)
     }
 
     /// Counts the exchange once, however often it is ended.

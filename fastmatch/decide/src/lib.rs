@@ -4,19 +4,22 @@
 //! codecs of one connection each. Bytes in, bytes and numbers out; no I/O but the counters in shared memory.
 #![forbid(unsafe_code)]
 
-pub mod answer;
+pub mod action;
+mod answer;
 pub mod config;
 mod date;
-pub mod downstream;
+mod downstream;
 mod events;
 mod exchange;
 mod forward;
 mod gate;
 mod histogram;
-pub mod identity;
+mod identity;
 mod judge;
 mod network;
+mod request_body;
 mod request_id;
+mod response_head;
 mod segment;
 pub mod upstream;
 
@@ -24,5 +27,6 @@ pub use config::{ConfigError, Settings, Tables};
 pub use downstream::Downstream;
 pub use gate::{Gate, InvalidPeer};
 pub use histogram::Histogram;
+pub use request_body::BodyPart;
 pub use segment::{COUNTERS, Counter, GAUGES, Gauge, Segment, SegmentError};
 pub use upstream::Upstream;

@@ -33,10 +33,6 @@ impl TrustedNetworks {
         Ok(Self { networks })
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.networks.is_empty()
-    }
-
     /// The address is canonical: mapped IPv4 is unmapped already.
     #[inline]
     pub fn contains(&self, address: IpAddr) -> bool {

@@ -4,17 +4,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http1::chunked::{self, Decoder};
-use http1::field::FieldKind;
 use http1::lines::{HeadKind, LineScanner};
-use http1::render::{decimal, decimal_field, field};
-use http1::request::{FieldStorage, is_named_by_connection};
+use http1::request::FieldStorage;
 use http1::response::{self, Parse, ResponseHead};
-use http1::{Framing, Refusal, Version, fields};
+use http1::{Framing, Refusal, Version};
 
-use crate::date;
 use crate::downstream::Downstream;
 use crate::gate::Gate;
 use crate::histogram::Histogram;
+use crate::response_head::{self, CLOSES, KEEPS, SAYS_NOTHING, UPGRADES};
 use crate::segment::Counter;
 
 pub const RESPONSE_BEGUN: u32 = 1;
@@ -246,7 +244,7 @@ impl Upstream {
         match head.status {
             101 if downstream.exchange.is_upgrade && head.is_websocket => {
                 self.status = 101;
-                self.write_head(out, head, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
+                self.write_head(out, head, UPGRADES);
                 self.observe_head(downstream);
                 self.state = State::Tunnel;
                 let now = self.now();
@@ -261,7 +259,7 @@ impl Upstream {
                 }
                 // RFC 9110 section 15.2: forwarded, but never to HTTP/1.0.
                 if downstream.exchange.version == Version::Http11 {
-                    self.write_head(out, head, "");
+                    self.write_head(out, head, SAYS_NOTHING);
                 }
                 Ok(())
             }
@@ -279,7 +277,7 @@ impl Upstream {
         out: &mut Vec<u8>,
     ) {
         let is_http11 = downstream.exchange.version == Version::Http11;
-        let request_is_done = downstream.exchange.is_body_done();
+        let request_is_done = downstream.exchange.body.is_done();
         let has_unknown_end = matches!(head.framing, Framing::Chunked | Framing::ToClose);
         self.status = head.status;
         self.encodes = is_http11 && has_unknown_end;
@@ -287,9 +285,9 @@ impl Upstream {
             !downstream.keeps_alive() || !request_is_done || (has_unknown_end && !is_http11);
         self.may_reuse = head.keep_alive && request_is_done && head.framing != Framing::ToClose;
         let connection = match (self.closes_client, is_http11) {
-            (true, _) => "Connection: close\r\n",
-            (false, false) => "Connection: keep-alive\r\n",
-            (false, true) => "",
+            (true, _) => CLOSES,
+            (false, false) => KEEPS,
+            (false, true) => SAYS_NOTHING,
         };
         self.write_head(out, head, connection);
         self.observe_head(downstream);
@@ -310,31 +308,8 @@ impl Upstream {
         self.gate.observe(Histogram::Upstream, duration);
     }
 
-    /// The head for the client: always HTTP/1.1, which says what we speak and not how this message is framed.
-    fn write_head(&self, out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, connection: &str) {
-        out.extend_from_slice(b"HTTP/1.1 ");
-        decimal(out, u64::from(head.status));
-        out.push(b' ');
-        out.extend_from_slice(head.reason);
-        out.extend_from_slice(b"\r\n");
-        fields::copy(out, head.source, head.fields, head.kinds, |kind, name| {
-            keeps(head, kind, name)
-        });
-        if head.status >= 200 {
-            if self.encodes {
-                field(out, b"Transfer-Encoding", b"chunked");
-            } else if let Some(length) = head.content_length.filter(|_| head.status != 204) {
-                decimal_field(out, b"Content-Length", length);
-            }
-            // RFC 9110 section 6.6.1: a recipient with a clock adds what the origin left out.
-            if !head.has_date {
-                out.extend_from_slice(b"Date: ");
-                date::write(out, self.gate.now());
-                out.extend_from_slice(b"\r\n");
-            }
-        }
-        out.extend_from_slice(connection.as_bytes());
-        out.extend_from_slice(b"\r\n");
+    fn write_head(&self, out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, connection: &[u8]) {
+        response_head::write(out, head, self.encodes, self.gate.now(), connection);
     }
 
     fn body(
@@ -381,16 +356,5 @@ impl Upstream {
         self.state = State::Done;
         let now = self.now();
         downstream.exchange.record(&self.gate, self.status, now);
-    }
-}
-
-fn keeps(head: &ResponseHead<'_, '_>, kind: FieldKind, name: &[u8]) -> bool {
-    match kind {
-        FieldKind::ContentLength
-        | FieldKind::TransferEncoding
-        | FieldKind::Connection
-        | FieldKind::Upgrade
-        | FieldKind::HopByHop => false,
-        _ => !(head.names_fields && is_named_by_connection(name, kind, head.fields, head.kinds)),
     }
 }

@@ -3,7 +3,7 @@
 mod support;
 
 use blocklist::Disposition;
-use decide::downstream::{BODY_DONE, CLOSE, DENY, FORWARD, HeadOutcome};
+use decide::action::{BODY_DONE, CLOSE, DENY, FORWARD, HeadOutcome};
 use support::{Seen, World, entry, list, outcome, requests, split, stated, world};
 
 const GET: &str = "GET /secret?token=x HTTP/1.1\r\nHost: a.example\r\n\r\n";

@@ -2,7 +2,7 @@
 
 mod support;
 
-use decide::downstream::{
+use decide::action::{
     BODY_DONE, CLOSE, DENY, EXPECT_CONTINUE, FORWARD, HeadOutcome, IDEMPOTENT, UPGRADE,
 };
 use support::{Seen, World, entry, head_only, outcome, requests, world};

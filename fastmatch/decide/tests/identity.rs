@@ -2,7 +2,7 @@
 
 mod support;
 
-use decide::downstream::HeadOutcome;
+use decide::action::HeadOutcome;
 use support::{World, outcome, world};
 
 fn trusting(networks: &[&str]) -> World {

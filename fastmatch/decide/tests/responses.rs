@@ -2,7 +2,7 @@
 
 mod support;
 
-use decide::downstream::HeadOutcome;
+use decide::action::HeadOutcome;
 use decide::upstream::{BROKEN, CLOSE_CLIENT, RESPONSE_BEGUN, RESPONSE_DONE, REUSE, TUNNEL};
 use support::{Split, World, answer, split, unchunk, world};
 

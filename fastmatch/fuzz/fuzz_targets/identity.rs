@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use decide::Downstream;
-use decide::downstream::HeadOutcome;
+use decide::action::HeadOutcome;
 use fastmatch_fuzz::GATE;
 use libfuzzer_sys::fuzz_target;
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use decide::Downstream;
-use decide::downstream::{BODY_DONE, CLOSE, DENY, HeadOutcome};
+use decide::action::{BODY_DONE, CLOSE, DENY, HeadOutcome};
 use fastmatch_fuzz::{GATE, pieces};
 use http1::chunked::Decoder;
 use http1::request::{self, FieldStorage, Parse};

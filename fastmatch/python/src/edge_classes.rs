@@ -7,7 +7,7 @@ mod segment;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use decide::{downstream, upstream};
+use decide::{action, upstream};
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<segment::PySegment>()?;
@@ -19,16 +19,16 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("COUNTERS", PyTuple::new(python, decide::COUNTERS)?)?;
     module.add("GAUGES", PyTuple::new(python, decide::GAUGES)?)?;
     for (name, value) in [
-        ("FORWARD", downstream::FORWARD),
-        ("DENY", downstream::DENY),
-        ("BODY_DONE", downstream::BODY_DONE),
-        ("IDEMPOTENT", downstream::IDEMPOTENT),
-        ("UPGRADE", downstream::UPGRADE),
-        ("CLOSE", downstream::CLOSE),
-        ("EXPECT_CONTINUE", downstream::EXPECT_CONTINUE),
-        ("BODY_NONE", downstream::BODY_NONE),
-        ("BODY_LENGTH", downstream::BODY_LENGTH),
-        ("BODY_CHUNKED", downstream::BODY_CHUNKED),
+        ("FORWARD", action::FORWARD),
+        ("DENY", action::DENY),
+        ("BODY_DONE", action::BODY_DONE),
+        ("IDEMPOTENT", action::IDEMPOTENT),
+        ("UPGRADE", action::UPGRADE),
+        ("CLOSE", action::CLOSE),
+        ("EXPECT_CONTINUE", action::EXPECT_CONTINUE),
+        ("BODY_NONE", action::BODY_NONE),
+        ("BODY_LENGTH", action::BODY_LENGTH),
+        ("BODY_CHUNKED", action::BODY_CHUNKED),
         ("RESPONSE_BEGUN", upstream::RESPONSE_BEGUN),
         ("RESPONSE_DONE", upstream::RESPONSE_DONE),
         ("REUSE", upstream::REUSE),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use blocklist::{Blocklist, Builder, Disposition, Entry, Origin, Rule, Stamp, Statement, Target};
-use decide::downstream::{Action, BODY_DONE, CLOSE, DENY, FORWARD, HeadOutcome};
+use decide::action::{Action, BODY_DONE, CLOSE, DENY, FORWARD, HeadOutcome};
 use decide::upstream::{BROKEN, RESPONSE_DONE, TUNNEL};
 use decide::{Downstream, Gate, Segment, Settings, Tables, Upstream};
 use http1::chunked::Decoder;

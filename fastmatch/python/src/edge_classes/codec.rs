@@ -4,8 +4,8 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use decide::downstream::{BodyPart, HeadOutcome};
-use decide::{Downstream, Upstream};
+use decide::action::HeadOutcome;
+use decide::{BodyPart, Downstream, Upstream};
 use http1::Refusal;
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyValueError;

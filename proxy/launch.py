@@ -15,6 +15,7 @@ def supervisor_options(
     *,
     gateway_listen: tuple[str, int] | None = None,
     stop_seconds: float = 5.0,
+    ready_command: tuple[str, ...] = (),
 ) -> SupervisorOptions:
     """`gateway_listen`: start the demo gateway there. `stop_seconds`: for control and gateway."""
     edge, control = settings.edge, settings.control
@@ -28,4 +29,5 @@ def supervisor_options(
         gateway_listen=gateway_listen,
         drain_seconds=edge.timeouts.drain_seconds + _DRAIN_GRACE_SECONDS,
         stop_seconds=stop_seconds,
+        ready_command=ready_command,
     )

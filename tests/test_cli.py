@@ -201,7 +201,7 @@ def test_check_notes_a_list_that_is_not_there_yet(tmp_path, capsys):
 
 
 def test_run_with_a_bad_file_starts_nothing(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(supervisor, "run", lambda *_: pytest.fail("started"))
+    monkeypatch.setattr(supervisor, "become", lambda *_: pytest.fail("started"))
     (tmp_path / "sentra.toml").write_text("[edge]\nblock_score = 99\n")
     assert main(["run"]) == 2
     assert "sentra.toml:2: edge.block_score" in capsys.readouterr().err

@@ -46,7 +46,7 @@ def test_edge_worker_starts_without_heavy_packages():
 
 def test_supervisor_loads_little_beside_the_standard_library():
     """It looks after the others: what it does not have cannot fail."""
-    loaded = modules_after_import("proxy.supervisor")
+    loaded = modules_after_import("proxy.supervisor.__main__")
     assert loaded.isdisjoint({*_HEAVY, "orjson", "uvloop", "asyncio", "ssl", "http.client"})
 
 

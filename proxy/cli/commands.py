@@ -21,13 +21,13 @@ def run(parsed: argparse.Namespace) -> int:
     path = _config_path(parsed)
     settings = load_settings(path)
     doors_from(settings, os.environ, path)
-    return supervisor.run(launch.supervisor_options(settings, path))
+    supervisor.become(launch.supervisor_options(settings, path))
 
 
 def quickstart(parsed: argparse.Namespace) -> int:
-    from proxy.quickstart import run_quickstart  # start of `sentra-proxy --help` must not load settings
+    from proxy.quickstart.start import run_quickstart  # start of `sentra-proxy --help` must not load settings
 
-    return run_quickstart(parsed.lists)
+    run_quickstart(parsed.lists)
 
 
 def check(parsed: argparse.Namespace) -> int:

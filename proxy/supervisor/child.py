@@ -62,7 +62,7 @@ class Child:
             # Its own group: a terminal's Ctrl-C reaches the supervisor only, which then stops the others in
             # order.
             process_group=0,
-            preexec_fn=_dying_with(os.getpid()),  # noqa: PLW1509 - this process has one thread
+            preexec_fn=dying_with(os.getpid()),  # noqa: PLW1509 - this process has one thread
         )
         return self.process
 
@@ -87,7 +87,9 @@ class Child:
             self.process.send_signal(number)
 
 
-def _dying_with(parent: int) -> Callable[[], None]:
+def dying_with(parent: int) -> Callable[[], None]:
+    """For `preexec_fn`: SIGTERM to the new process when `parent` dies."""
+
     def prepare() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:

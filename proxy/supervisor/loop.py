@@ -1,8 +1,10 @@
 """Child specs -> running children: started, watched, restarted, stopped in order, by one selector."""
 
+import os
 import selectors
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from proxy.supervisor import events
-from proxy.supervisor.child import Child, ChildSpec
+from proxy.supervisor.child import Child, ChildSpec, dying_with
+from proxy.supervisor.options import child_environment
 from proxy.supervisor.relay import ChildOutput, Output
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
@@ -26,8 +29,6 @@ _SAME_SIGNAL_SECONDS = 0.3
 class Hooks:
     """What others do at a turn of events; called on the supervisor's only thread, so they must be short."""
 
-    on_ready: Callable[[], None]
-    """Every child has been ready once."""
     on_worker_exit: Callable[[int, int, int], None]
     """(slot, process id, status) of a worker that ended without being asked to; negative status = signal."""
     on_stopping: Callable[[], None]
@@ -43,9 +44,13 @@ class StopTimes:
 class Supervisor:
     """`run` returns the exit status: 0 after a signal, 2 when a child refused the first start."""
 
-    def __init__(self, specs: Sequence[ChildSpec], hooks: Hooks, times: StopTimes) -> None:
+    def __init__(
+        self, specs: Sequence[ChildSpec], hooks: Hooks, times: StopTimes, ready_command: Sequence[str] = ()
+    ) -> None:
         self._children = [Child(spec) for spec in specs]
         self._hooks = hooks
+        self._ready_command = ready_command
+        self._ready_process: subprocess.Popen[bytes] | None = None
         self._selector = selectors.DefaultSelector()
         self._output = Output(self._selector)
         self._is_pretty = sys.stderr.isatty()
@@ -71,6 +76,8 @@ class Supervisor:
                 self._restart_due()
                 self._advance_stop()
                 self._resume_pipes()
+        if self._ready_process is not None:
+            self._ready_process.wait()
         self._log(events.SUPERVISOR_STOPPED, status=self._status)
         self._output.flush(_FLUSH_SECONDS)
         self._selector.close()
@@ -99,9 +106,18 @@ class Supervisor:
         if not self._was_ready and all(other.has_been_ready for other in self._children):
             self._was_ready = True
             self._log(events.SUPERVISOR_READY)
-            self._hooks.on_ready()
+            if self._ready_command:
+                self._ready_process = subprocess.Popen(  # noqa: S603 - the caller's own words
+                    self._ready_command,
+                    stdin=subprocess.DEVNULL,
+                    env=os.environ | child_environment(),
+                    process_group=0,
+                    preexec_fn=dying_with(os.getpid()),  # noqa: PLW1509 - this process has one thread
+                )
 
     def _reap(self) -> None:
+        if self._ready_process is not None and self._ready_process.poll() is not None:
+            self._ready_process = None
         for child in self._children:
             process = child.process
             if process is None or (status := process.poll()) is None:
@@ -140,6 +156,8 @@ class Supervisor:
         self._status = status
         self._stopping_since = time.monotonic()
         self._log(events.SUPERVISOR_STOPPING)
+        if self._ready_process is not None:
+            self._ready_process.kill()
         self._hooks.on_stopping()
         self._begin_phase(0)
 

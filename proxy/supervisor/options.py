@@ -1,15 +1,17 @@
 """What to start, as plain values: the caller has read settings and arguments, this package has not."""
 
+import json
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 Address = tuple[str, int]
 
 
-def _python_module(name: str) -> tuple[str, ...]:
+def python_module(name: str) -> tuple[str, ...]:
+    """The command that runs a module of ours in another process."""
     # -P: a folder named `proxy` in the user's working directory must not be imported in place of ours.
     return (sys.executable, "-P", "-m", name)
 
@@ -18,10 +20,10 @@ def _python_module(name: str) -> tuple[str, ...]:
 class Programs:
     """Command prefixes of the children; the arguments of each role are appended."""
 
-    control: tuple[str, ...] = field(default_factory=lambda: _python_module("proxy.control"))
-    edge: tuple[str, ...] = field(default_factory=lambda: _python_module("proxy.edge"))
-    lane: tuple[str, ...] = field(default_factory=lambda: _python_module("proxy.lane"))
-    gateway: tuple[str, ...] = field(default_factory=lambda: _python_module("proxy.demo_gateway"))
+    control: tuple[str, ...] = field(default_factory=lambda: python_module("proxy.control"))
+    edge: tuple[str, ...] = field(default_factory=lambda: python_module("proxy.edge"))
+    lane: tuple[str, ...] = field(default_factory=lambda: python_module("proxy.lane"))
+    gateway: tuple[str, ...] = field(default_factory=lambda: python_module("proxy.demo_gateway"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ class SupervisorOptions:
     """`control_listen` is bound by control, `gateway_listen` by the demo gateway: both are only probed here.
 
     Seconds: `drain_seconds` from SIGTERM until a worker is killed, `stop_seconds` the same for control and
-    gateway, which are asked to stop after the last worker has ended.
+    gateway, which are asked to stop after the last worker has ended. `ready_command` is run once, when
+    every child serves; its standard output is ours.
     """
 
     runtime_directory: Path
@@ -41,7 +44,40 @@ class SupervisorOptions:
     gateway_listen: Address | None = None
     drain_seconds: float = 31.0
     stop_seconds: float = 5.0
+    ready_command: tuple[str, ...] = ()
     programs: Programs = field(default_factory=Programs)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> "SupervisorOptions":
+        """What `to_json` wrote."""
+        values: dict[str, Any] = json.loads(text)
+        programs = {name: tuple(command) for name, command in values["programs"].items()}
+        for name in ("listen", "control_listen"):
+            values[name] = tuple(_address(pair) for pair in values[name])
+        return cls(
+            **values
+            | {
+                "runtime_directory": Path(values["runtime_directory"]),
+                "config_path": Path(values["config_path"]) if values["config_path"] else None,
+                "gateway_listen": _address(values["gateway_listen"]) if values["gateway_listen"] else None,
+                "ready_command": tuple(values["ready_command"]),
+                "programs": Programs(**programs),
+            }
+        )
+
+
+def _address(pair: list[Any]) -> Address:
+    host, port = pair
+    return str(host), int(port)
+
+
+def child_environment() -> dict[str, str]:
+    """Other processes find the package where we were found, be it installed or a checkout."""
+    root = str(Path(__file__).resolve().parents[2])
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
 
 
 def available_cpu_count() -> int:

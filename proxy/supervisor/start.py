@@ -3,16 +3,18 @@
 import fcntl
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from fastmatch._native import Segment
 from proxy.errors import ConfigError
 from proxy.supervisor.child import ChildSpec
 from proxy.supervisor.loop import Hooks, StopTimes, Supervisor
-from proxy.supervisor.options import SupervisorOptions
+from proxy.supervisor.options import SupervisorOptions, child_environment, python_module
 from proxy.supervisor.sockets import open_listeners, probe
 
 # sun_path holds 108 bytes with the closing zero.
@@ -22,8 +24,16 @@ _EXITS_BYTES = 65536
 WORKER_EXITS_FILE = "worker.exits"
 
 
-def run(options: SupervisorOptions, on_ready: Callable[[], None] = lambda: None) -> int:
-    """Serve until a signal; returns the exit status. `on_ready` is called once, when every child serves.
+def become(options: SupervisorOptions) -> NoReturn:
+    """`run` in a fresh interpreter in this process: 17 MB instead of the 42 that come with settings."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    command = [*python_module("proxy.supervisor"), options.to_json()]
+    os.execve(command[0], command, os.environ | child_environment())  # noqa: S606 - our own interpreter
+
+
+def run(options: SupervisorOptions) -> int:
+    """Serve until a signal; returns the exit status.
 
     Raises ConfigError, with nothing started, when a port is taken or the runtime directory is in use.
     """
@@ -40,14 +50,14 @@ def run(options: SupervisorOptions, on_ready: Callable[[], None] = lambda: None)
             sockets.enter_context(listener)
         segment = Segment.create(options.worker_count)
         hooks = Hooks(
-            on_ready=on_ready,
             on_worker_exit=_worker_exit_hook(directory, segment),
             # The workers hold the queues from here on. Kept open, our copies would let clients wait for
             # nobody.
             on_stopping=sockets.close,
         )
         specs = describe(options, listeners, segment.fileno())
-        return Supervisor(specs, hooks, StopTimes(options.drain_seconds, options.stop_seconds)).run()
+        times = StopTimes(options.drain_seconds, options.stop_seconds)
+        return Supervisor(specs, hooks, times, options.ready_command).run()
 
 
 def describe(
@@ -55,9 +65,7 @@ def describe(
 ) -> list[ChildSpec]:
     """The children in the order of their start. None waits: a worker begins with the last run's list."""
     shared = ("--segment-fd", str(segment_descriptor), "--runtime-dir", str(options.runtime_directory))
-    # Children find the package where we were found, be it installed or a checkout.
-    root = str(Path(__file__).resolve().parents[2])
-    environment = {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
+    environment = child_environment()
     config = () if options.config_path is None else ("--config", str(options.config_path))
     children = [
         ChildSpec(

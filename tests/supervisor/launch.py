@@ -18,10 +18,11 @@ def main() -> int:
         worker_count=int(workers),
         drain_seconds=float(drain_seconds),
         stop_seconds=float(drain_seconds),
+        ready_command=("touch", str(Path(directory) / "all-ready")),
         programs=Programs(control=control, edge=worker),
     )
     try:
-        return run(options, on_ready=lambda: (Path(directory) / "all-ready").touch())
+        return run(options)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2

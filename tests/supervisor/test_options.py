@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.supervisor import available_cpu_count
+from proxy.supervisor import Programs, SupervisorOptions, available_cpu_count
 from proxy.supervisor.options import _quota_cpu_count
 
 
@@ -39,3 +39,27 @@ def test_quota_of_the_first_layout_is_read(tmp_path: Path):
 def test_count_stays_within_the_affinity():
     """More workers than cores only take turns."""
     assert 1 <= available_cpu_count() <= len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        SupervisorOptions(runtime_directory=Path("run"), listen=(("::1", 8080),), worker_count=2),
+        SupervisorOptions(
+            runtime_directory=Path("/var/run/é"),
+            listen=(("127.0.0.1", 1), ("127.0.0.1", 2)),
+            worker_count=3,
+            engine="aiohttp",
+            config_path=Path("sentra.toml"),
+            control_listen=(("127.0.0.1", 3),),
+            gateway_listen=("127.0.0.1", 4),
+            drain_seconds=1.5,
+            stop_seconds=2.5,
+            ready_command=("echo", 'it\'s "ready"'),
+            programs=Programs(edge=("other",)),
+        ),
+    ],
+)
+def test_options_travel_as_json(options: SupervisorOptions):
+    """Between the process that read settings and the one that supervises."""
+    assert SupervisorOptions.from_json(options.to_json()) == options

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from fastmatch._native import Segment
 from proxy.control.auth import Doors
@@ -13,6 +14,9 @@ from proxy.control.policy import Rules
 from proxy.control.state import State
 from proxy.settings import Settings
 from proxy.store.protocol import Store
+
+# Written by the supervisor, which asks us to stop only when the last worker has ended.
+DRAINING_NAME = "draining"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +38,14 @@ class Control:
     lists: Lists
     denials: DenialRecorder
     segment: Segment
+    runtime_directory: Path
     started: float = field(default_factory=time.time)
     # Set before the listeners close, so that a load balancer sees it in time.
     is_stopping: bool = False
     # Settings that changed on disk but need a restart.
     restart_needed: tuple[str, ...] = ()
+
+    @property
+    def is_draining(self) -> bool:
+        """The whole program is on its way out, or this process alone. Costs one stat."""
+        return self.is_stopping or (self.runtime_directory / DRAINING_NAME).exists()

@@ -36,15 +36,16 @@ def ops_application(control: Control) -> web.Application:
 
 
 def readiness(control: Control) -> tuple[bool, dict[str, object]]:
-    """Ready: not stopping, a list in force (or `on_missing` open), and a worker that has it."""
+    """Ready: not draining, a list in force (or `on_missing` open), and a worker that has it."""
     base = control.state.base
     version = (base.files.epoch, base.files.sequence) if base is not None else control.state.version
     done, total = control.links.applied(version)
     has_list = base is not None or control.running.settings.blocklist.on_missing == "open"
     is_served = done > 0 if base is not None else total > 0
+    is_draining = control.is_draining
     detail: dict[str, object] = {
-        "ready": has_list and is_served and not control.is_stopping,
-        "stopping": control.is_stopping,
+        "ready": has_list and is_served and not is_draining,
+        "stopping": is_draining,
         "list": "loaded" if base is not None else "missing",
         "list_age_seconds": int(time.time()) - base.created if base is not None else None,
         "workers": {"current": done, "attached": total},

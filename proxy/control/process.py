@@ -86,7 +86,9 @@ async def started(running: Running, options: ControlOptions, segment: Segment) -
         changes = Changes(store, state, links)
         lists = Lists(settings, running.rules, changes)
         stack.callback(lists.close)
-        control = Control(running, store, state, links, changes, lists, denials, segment)
+        control = Control(
+            running, store, state, links, changes, lists, denials, segment, options.runtime_directory
+        )
         has_list = await lists.restore()
         if not has_list:
             await changes.publish_all()

@@ -6,7 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +22,7 @@ _SOCKET_PATH_BYTES = 107
 _EXITS_BYTES = 65536
 
 WORKER_EXITS_FILE = "worker.exits"
+DRAINING_FILE = "draining"
 
 
 def become(options: SupervisorOptions) -> NoReturn:
@@ -51,9 +52,7 @@ def run(options: SupervisorOptions) -> int:
         segment = Segment.create(options.worker_count)
         hooks = Hooks(
             on_worker_exit=_worker_exit_hook(directory, segment),
-            # The workers hold the queues from here on. Kept open, our copies would let clients wait for
-            # nobody.
-            on_stopping=sockets.close,
+            on_stopping=_stopping_hook(directory, sockets),
         )
         specs = describe(options, listeners, segment.fileno())
         times = StopTimes(options.drain_seconds, options.stop_seconds)
@@ -108,11 +107,32 @@ def _worker_exit_hook(directory: Path, segment: Segment) -> Callable[[int, int, 
 
     def note(slot: int, process_id: int, status: int) -> None:
         segment.clear_gauges(slot)
-        is_long = path.stat().st_size > _EXITS_BYTES
-        with path.open("w" if is_long else "a") as exits:
-            exits.write(f"{time.monotonic():.3f} {slot} {process_id} {status}\n")
+        # A full disk must not end the one who restarts the others.
+        with suppress(OSError):
+            is_long = path.stat().st_size > _EXITS_BYTES
+            with path.open("w" if is_long else "a") as exits:
+                exits.write(f"{time.monotonic():.3f} {slot} {process_id} {status}\n")
 
     return note
+
+
+def _stopping_hook(directory: Path, sockets: ExitStack) -> Callable[[], None]:
+    """Tells control, which is asked to stop last, that the program drains; closes our copies of the queues.
+
+    The file `draining` lies in the runtime directory from the first signal until the next start: /readyz
+    answers 503 while it does.
+    """
+    path = directory / DRAINING_FILE
+    path.unlink(missing_ok=True)
+
+    def stop() -> None:
+        # A full disk must not keep us from stopping.
+        with suppress(OSError):
+            path.touch()
+        # The workers hold the queues from here on. Kept open, our copies would let clients wait for nobody.
+        sockets.close()
+
+    return stop
 
 
 @contextmanager

@@ -38,6 +38,16 @@ async def test_pod_that_stops_is_not_ready(running_pod: Pod):
     assert (status, answer["stopping"]) == (503, True)
 
 
+async def test_pod_that_drains_is_not_ready(running_pod: Pod):
+    """Workers are asked to stop before this process is: only the file says that nothing new may come."""
+    await running_pod.current_worker()
+    (running_pod.runtime_directory / "draining").touch()
+    status, answer = await running_pod.call("GET", "/readyz", port="ops")
+    assert (status, answer["ready"], answer["stopping"]) == (503, False, True)
+    assert (await running_pod.call("GET", "/livez", port="ops"))[0] == 200
+    assert (await running_pod.call("GET", "/v1/status"))[1]["stopping"] is True
+
+
 async def test_counters_of_the_workers_are_summed(running_pod: Pod):
     running_pod.segment.add(0, "connections", 2)
     running_pod.segment.add(1, "connections", 3)

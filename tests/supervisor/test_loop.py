@@ -5,6 +5,7 @@ import os
 import select
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +97,26 @@ def test_worker_that_ignores_the_signal_is_killed_after_the_drain_time(launch: L
     assert running.stop() == 0
     assert len(running.pids("terminated")) == 1
     assert '"child_killed"' in running.log()
+
+
+def test_draining_is_written_down_before_a_worker_is_asked_to_stop(launch: Launch):
+    """Control is asked last; a load balancer has to hear from it first."""
+    running = launch(drain_seconds=600.0, STUBBORN="1")
+    running.wait_ready()
+    marker = running.directory / "draining"
+    assert not marker.exists()
+    running.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: running.pids("terminated"), "the worker was asked to stop")
+    assert marker.exists()
+
+
+def test_draining_of_an_earlier_run_is_forgotten(launch: Launch, tmp_path: Path):
+    """A program that was started again would never be ready."""
+    (tmp_path / "run0").mkdir()
+    (tmp_path / "run0/draining").touch()
+    running = launch()
+    running.wait_ready()
+    assert not (running.directory / "draining").exists()
 
 
 def test_second_signal_kills_at_once(launch: Launch):

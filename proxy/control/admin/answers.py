@@ -101,7 +101,7 @@ def status_json(control: Control) -> Json:
         "mode": settings.edge.mode,
         "block_score": settings.edge.block_score,
         "upstream": str(settings.upstream.url),
-        "stopping": control.is_stopping,
+        "stopping": control.is_draining,
         "restart_needed": control.restart_needed,
         "workers": {"attached": counts[1], "current": counts[0], "list": control.links.workers()},
         "blocklist": _blocklist_json(control, now),

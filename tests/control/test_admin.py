@@ -370,3 +370,18 @@ async def test_change_is_finished_when_its_caller_goes_away(running_pod: Pod):
     while not answer["audit"]:
         _, answer = await running_pod.call("GET", "/v1/audit")
     assert answer["audit"][0]["outcome"] == "applied"
+
+
+async def test_page_size_of_any_length_is_the_callers_fault(running_pod: Pod):
+    """Python refuses to read numbers of more than 4300 digits: that is a 400, not a fault in our log."""
+    for limit in ("0", "1001", "9" * 5000):
+        status, answer = await running_pod.call("GET", f"/v1/audit?limit={limit}")
+        assert (status, answer["error"]) == (400, "invalid_query")
+
+
+async def test_body_that_is_not_what_its_coding_says_is_the_callers_fault(running_pod: Pod):
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    status, answer = await running_pod.call(
+        "POST", "/v1/blocks", data=b"not compressed", headers=headers, compress=None
+    )
+    assert (status, answer["error"]) == (400, "invalid_body")

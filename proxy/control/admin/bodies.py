@@ -65,6 +65,8 @@ async def body_of(request: web.Request, model: type[_Model]) -> _Model:
         raise RequestRefusedError(400, "invalid_json", f"the body is not JSON: {error}") from error
     except web.HTTPRequestEntityTooLarge as error:
         raise RequestRefusedError(413, "too_large", f"a body may have {MAXIMUM_BODY_BYTES} bytes") from error
+    except web.RequestPayloadError as error:
+        raise RequestRefusedError(400, "invalid_body", "the body ends early or is badly encoded") from error
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -91,8 +93,12 @@ def query_target(request: web.Request) -> str:
 def query_count(request: web.Request, name: str, default: int) -> int:
     """Raises RequestRefusedError."""
     text = request.query.get(name, str(default))
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAXIMUM_PAGE_COUNT:
-        raise RequestRefusedError(400, "invalid_query", f"{name} is {text!r}; give 1 to {MAXIMUM_PAGE_COUNT}")
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(MAXIMUM_PAGE_COUNT))
+    if not is_number or not 1 <= int(text) <= MAXIMUM_PAGE_COUNT:
+        shown = text[:100]
+        raise RequestRefusedError(
+            400, "invalid_query", f"{name} is {shown!r}; give 1 to {MAXIMUM_PAGE_COUNT}"
+        )
     return int(text)
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from fastmatch._native import Entry
 from tests.edge.conftest import Edge, StartEdge, until
 from tests.support.client import chunked, get, post
@@ -29,6 +31,36 @@ async def test_blocked_host_gets_403(start_edge: StartEdge, origin: Origin):
     client = await edge.connect()
     assert (await client.fetch(b"GET / HTTP/1.1\r\nHost: a.BAD.example\r\n\r\n")).status == 403
     assert (await client.fetch(get())).status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        b"evil.example..",
+        b".evil.example",
+        b"a..evil.example",
+        b"~.evil.example",
+        b"a" * 64 + b".evil.example",
+        b"a." * 130 + b"evil.example",
+        b"198.51.100.7.",
+        b"198.51.100.007",
+        b"198.51.25607",
+        b"3325256711",
+        b"0xc6336407",
+    ],
+)
+async def test_host_that_no_list_could_hold_is_refused_and_not_let_past_the_lists(
+    start_edge: StartEdge, origin: Origin, host: bytes
+):
+    """A wildcard gateway behind us may still answer for it: an unlistable label must not hide a blocked
+    domain."""
+    edge = await start_edge(Entry("evil.example", score=9), Entry("198.51.100.7", score=9))
+    client = await edge.connect()
+    assert (await client.fetch(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")).status == 400
+    client = await edge.connect()
+    absolute = b"GET http://" + host + b"/ HTTP/1.1\r\nHost: " + host + b"\r\n\r\n"
+    assert (await client.fetch(absolute)).status == 400
+    assert origin.connections == []
 
 
 async def test_denied_request_without_a_body_keeps_its_connection(start_edge: StartEdge, origin: Origin):

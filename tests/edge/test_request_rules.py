@@ -103,6 +103,12 @@ RULES = [
             b"a?b",
             b"a#b",
             b"a\\b",
+            b"a..b",
+            b".a",
+            b"a~b",
+            b"a" * 64,
+            b"1.2.3",
+            b"0x7f000001",
         )
     ),
     ("R10 other host in the target", b"GET http://other/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
@@ -124,6 +130,8 @@ RULES = [
     ("R15 target too long", b"GET /" + b"a" * 8192 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
     ("R15 one field too long", request(b"A: " + b"b" * 16384), 431),
     ("R15 too many fields", request(*[b"A: b"] * 101), 431),
+    ("R15 connection options too long", request(b"Connection: " + b"," * 1100 + b"a"), 400),
+    ("R15 connection options in many lines", request(*[b"Connection: " + b"a" * 100] * 11), 400),
     ("R15 head too long", request(*[b"A: " + b"b" * 1000] * 17), 431),
     *(
         (f"R17 chunk size {value!r}", request(b"Transfer-Encoding: chunked", body=value), 400)

@@ -66,6 +66,11 @@ fn each_subject_is_judged_alone() {
         ),
         (
             "198.51.100.1",
+            with("a.example", "Referer: /?next=http://bad.example/\r\n"),
+            false,
+        ),
+        (
+            "198.51.100.1",
             with(
                 "a.example",
                 "Origin: https://ok.example\r\nOrigin: https://bad.example\r\n",

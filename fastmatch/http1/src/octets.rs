@@ -19,9 +19,9 @@ const fn table(extra: &[u8], letters_and_digits: bool) -> [bool; 256] {
 
 static TOKEN: [bool; 256] = table(b"!#$%&'*+-.^_`|~", true);
 
-/// Registered names: the unreserved set alone. Sub-delimiters and percent-encoding are legal and unused, and every one
-/// of them is read differently somewhere.
-static HOST_NAME: [bool; 256] = table(b"-._~", true);
+/// What names on a list are made of. Sub-delimiters, `~` and percent-encoding are legal and unused, and every one of
+/// them is read differently somewhere.
+static HOST_LABEL: [bool; 256] = table(b"-_", true);
 
 /// RFC 3986 without the fragment mark, plus what browsers send raw in queries. A backslash is a slash to some.
 static TARGET: [bool; 256] = table(b"!\"$%&'()*+,-./:;<=>?@[]^_`{|}~", true);
@@ -37,8 +37,8 @@ pub fn is_token(text: &[u8]) -> bool {
 }
 
 #[inline]
-pub fn is_host_name(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|&octet| HOST_NAME[usize::from(octet)])
+pub fn is_host_label(text: &[u8]) -> bool {
+    matches!(text.len(), 1..=63) && text.iter().all(|&octet| HOST_LABEL[usize::from(octet)])
 }
 
 #[inline]

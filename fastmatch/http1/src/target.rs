@@ -1,9 +1,12 @@
 //! Request targets and hosts (RFC 9112 sections 3.2, 3.3; RFC 9110 section 7.2).
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::Refusal;
-use crate::octets::{is_host_name, is_target};
+use crate::octets::{is_host_label, is_target};
+
+/// RFC 1035 section 2.3.4, without the trailing dot.
+const NAME_BYTES: usize = 253;
 
 /// `host [":" port]`, checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +19,8 @@ pub struct Host<'a> {
 }
 
 impl<'a> Host<'a> {
-    /// Refuses user information, paths, lists, blanks, percent-encoding and the empty host.
+    /// Refuses user information, paths, lists, blanks, percent-encoding, the empty host, and every name that no list
+    /// could hold: unjudged, it would reach a gateway that answers for a whole domain.
     pub fn parse(text: &'a [u8]) -> Result<Self, Refusal> {
         let name_length = match text.first() {
             Some(b'[') => {
@@ -48,6 +52,34 @@ impl<'a> Host<'a> {
         self.name.eq_ignore_ascii_case(other.name)
             && self.port.unwrap_or(default_port) == other.port.unwrap_or(default_port)
     }
+}
+
+/// Labels as DNS has them and one trailing dot at most, or an IPv4 address in its one strict form: `2130706433`, `127.1`
+/// and `0x7f.0.0.1` are addresses to some (WHATWG URL, host parsing).
+fn is_host_name(text: &[u8]) -> bool {
+    let name = text.strip_suffix(b".").unwrap_or(text);
+    if name.len() > NAME_BYTES {
+        return false;
+    }
+    let mut last = name;
+    for label in name.split(|&octet| octet == b'.') {
+        if !is_host_label(label) {
+            return false;
+        }
+        last = label;
+    }
+    !last[0].is_ascii_digit() || !is_number(last) || is_ipv4(text)
+}
+
+fn is_number(label: &[u8]) -> bool {
+    match label {
+        [b'0', b'x' | b'X', digits @ ..] => digits.iter().all(u8::is_ascii_hexdigit),
+        digits => digits.iter().all(u8::is_ascii_digit),
+    }
+}
+
+fn is_ipv4(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| text.parse::<Ipv4Addr>().is_ok())
 }
 
 /// Digits only; five at most.
@@ -125,8 +157,15 @@ fn strip_scheme<'a>(text: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
 
 /// The host in an `Origin` or `Referer` value; None for `null`, a relative reference or anything odd.
 pub fn host_of_url(url: &[u8]) -> Option<&[u8]> {
-    let start = url.windows(3).position(|window| window == b"://")? + 3;
-    let rest = &url[start..];
+    let scheme_length = url.windows(3).position(|window| window == b"://")?;
+    let (scheme, rest) = (&url[..scheme_length], &url[scheme_length + 3..]);
+    // `/login?next=https://a.example/` names no host.
+    if !scheme
+        .iter()
+        .all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(octet))
+    {
+        return None;
+    }
     let end = rest
         .iter()
         .position(|&octet| matches!(octet, b'/' | b'?' | b'#' | b'\\'))

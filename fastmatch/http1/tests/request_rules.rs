@@ -289,6 +289,19 @@ fn r9_host_is_there_once_and_is_a_host() {
         "\u{e9}.example",
         "a:+1",
         "a:000080",
+        "a..b",
+        "a..",
+        ".a",
+        ".",
+        "a~b",
+        &"a".repeat(64),
+        &format!("{}a", "a.".repeat(127)),
+        "192.0.2.1.",
+        "192.0.2.01",
+        "192.0.2",
+        "3221225985",
+        "0xc0000201",
+        "a.0X",
     ] {
         let bytes = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes();
         if host == "a:" {
@@ -304,6 +317,12 @@ fn r9_host_is_there_once_and_is_a_host() {
         "192.0.2.1",
         "a_b.example",
         "a.example.",
+        "a.example.:80",
+        &"a".repeat(63),
+        &format!("{}a", "a.".repeat(126)),
+        "1.example",
+        "192.0.2.1a",
+        "0xg",
     ] {
         let bytes = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes();
         assert_eq!(takes(&bytes).host.as_deref(), Some(host.as_bytes()));

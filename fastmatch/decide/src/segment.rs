@@ -50,8 +50,9 @@ numbered! {
     UpstreamMalformed = "upstream_malformed",
     UpstreamTruncated = "upstream_truncated",
     EventsDropped = "events_dropped",
-    // From here on the connection code adds, by name.
+    /// Opened by a real 101.
     Tunnels = "tunnels",
+    // From here on the connection code adds, by name.
     Connections = "connections",
     /// Refused because too many were open.
     ConnectionsShed = "connections_shed",

@@ -247,6 +247,7 @@ impl Upstream {
                 self.write_head(out, head, UPGRADES);
                 self.observe_head(downstream);
                 self.state = State::Tunnel;
+                self.gate.count(Counter::Tunnels, 1);
                 let now = self.now();
                 downstream.exchange.record(&self.gate, 101, now);
                 Ok(())

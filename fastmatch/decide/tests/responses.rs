@@ -289,9 +289,10 @@ fn a_tunnel_opens_on_a_real_101_alone() {
     assert_eq!(
         (
             world.count("responses_1xx"),
+            world.count("tunnels"),
             world.count("requests_in_flight")
         ),
-        (1, 0)
+        (1, 1, 0)
     );
     let bare = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
     assert_eq!(answer(&world, WEBSOCKET, &[bare], false).1, BROKEN);

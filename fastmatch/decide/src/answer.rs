@@ -1,6 +1,6 @@
 //! Answers of our own: problem+json (RFC 9457) that says the status and the request id, and nothing of the input.
 
-use http1::render::{decimal, decimal_field, field};
+use http1::render::{decimal_field, field};
 
 use crate::date;
 use crate::request_id::RequestId;
@@ -44,19 +44,33 @@ pub fn reason(status: u16) -> &'static str {
 
 const ALLOWED_METHODS: &[u8] = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
+fn digit(value: u16) -> u8 {
+    b'0' + u8::try_from(value).unwrap_or(0)
+}
+
 pub fn write(out: &mut Vec<u8>, answer: &Answer<'_>) {
-    let mut body = Vec::with_capacity(160);
-    write_body(&mut body, answer);
-    out.extend_from_slice(b"HTTP/1.1 ");
-    decimal(out, u64::from(answer.status));
-    out.push(b' ');
-    out.extend_from_slice(reason(answer.status).as_bytes());
-    out.extend_from_slice(b"\r\ndate: ");
+    let reason = reason(answer.status).as_bytes();
+    let hundreds = answer.status / 100 % 10;
+    let status = [hundreds, answer.status / 10 % 10, answer.status % 10].map(digit);
+    let body = [
+        &b"{\"type\":\"about:blank\",\"title\":\""[..],
+        reason,
+        b"\",\"status\":",
+        &status,
+        b",\"request_id\":\"",
+        answer.request_id.as_bytes(),
+        b"\"}\n",
+    ];
+    let has_content = answer.status != 204;
+    for part in [&b"HTTP/1.1 "[..], &status, b" ", reason, b"\r\ndate: "] {
+        out.extend_from_slice(part);
+    }
     date::write(out, answer.now);
     out.extend_from_slice(b"\r\n");
-    if answer.status != 204 {
+    if has_content {
+        let length: usize = body.iter().map(|part| part.len()).sum();
         field(out, b"content-type", b"application/problem+json");
-        decimal_field(out, b"content-length", body.len() as u64);
+        decimal_field(out, b"content-length", length as u64);
         field(out, b"cache-control", b"no-store");
     }
     field(out, b"x-request-id", answer.request_id.as_bytes());
@@ -71,17 +85,9 @@ pub fn write(out: &mut Vec<u8>, answer: &Answer<'_>) {
         field(out, b"connection", b"keep-alive");
     }
     out.extend_from_slice(b"\r\n");
-    if answer.has_body && answer.status != 204 {
-        out.extend_from_slice(&body);
+    if has_content && answer.has_body {
+        for part in body {
+            out.extend_from_slice(part);
+        }
     }
-}
-
-fn write_body(body: &mut Vec<u8>, answer: &Answer<'_>) {
-    body.extend_from_slice(b"{\"type\":\"about:blank\",\"title\":\"");
-    body.extend_from_slice(reason(answer.status).as_bytes());
-    body.extend_from_slice(b"\",\"status\":");
-    decimal(body, u64::from(answer.status));
-    body.extend_from_slice(b",\"request_id\":\"");
-    body.extend_from_slice(answer.request_id.as_bytes());
-    body.extend_from_slice(b"\"}\n");
 }

@@ -4,6 +4,7 @@ mod support;
 
 use blocklist::Disposition;
 use decide::action::{BODY_DONE, CLOSE, DENY, FORWARD, HeadOutcome};
+use proptest::prelude::*;
 use support::{Seen, World, entry, list, outcome, requests, split, stated, world};
 
 const GET: &str = "GET /secret?token=x HTTP/1.1\r\nHost: a.example\r\n\r\n";
@@ -411,4 +412,21 @@ fn a_new_configuration_holds_from_the_next_request() {
     world.gate.configure(&std::sync::Arc::new(tables));
     assert!(!is_denied(&world, "203.0.113.9", GET));
     assert_eq!(world.gate.version(), Some((1, 2)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A host that is forwarded unjudged, and that a wildcard name upstream still takes, would be a way around.
+    #[test]
+    fn every_host_below_a_blocked_name_is_denied_or_refused(below in "[!-~]{0,70}[.]?", dot in "[.]{0,2}", port in "(:[0-9]{0,4})?") {
+        let world = denying();
+        let request = format!("GET / HTTP/1.1\r\nHost: {below}bad.example{dot}{port}\r\n\r\n");
+        let is_below = below.is_empty() || below.ends_with('.');
+        match outcome(&world, "198.51.100.1", request.as_bytes()) {
+            HeadOutcome::Ready(action) => prop_assert!(!is_below || action.action & 15 == DENY),
+            HeadOutcome::Refused(refusal) => prop_assert_eq!(refusal.status(), 400),
+            HeadOutcome::Incomplete => prop_assert!(false, "a whole head"),
+        }
+    }
 }

@@ -45,7 +45,7 @@ fn a_whole_head_is_made_anew() {
 fn s1_hop_by_hop_fields_end_here() {
     let head = forward(
         "Connection: close, X-Mine\r\nX-Mine: 1\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\nTE: trailers\r\n\
-         Trailer: X\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\nProxy-Authorization: x\r\nX-Other: 2\r\n",
+         Trailer: X\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\nProxy-Authorization: x\r\nProxy: http://x\r\nX-Other: 2\r\n",
     );
     let lower = head.to_lowercase();
     for gone in [
@@ -56,7 +56,7 @@ fn s1_hop_by_hop_fields_end_here() {
         "trailer",
         "upgrade",
         "http2",
-        "proxy-",
+        "proxy",
     ] {
         assert!(!lower.contains(&format!("\n{gone}")), "{gone} in {head}");
     }

@@ -45,6 +45,8 @@ pub fn classify(name: &[u8]) -> FieldKind {
         (3, b'v') => (b"via", FieldKind::Via),
         (4, b'h') => (b"host", FieldKind::Host),
         (4, b'd') => (b"date", FieldKind::Date),
+        // Not a field at all, but CGI makes HTTP_PROXY of it (CVE-2016-5385).
+        (5, b'p') => (b"proxy", FieldKind::HopByHop),
         (5, b'r') => (b"range", FieldKind::Protected),
         (6, b'e') => (b"expect", FieldKind::Expect),
         (6, b'o') => (b"origin", FieldKind::Origin),

@@ -275,6 +275,7 @@ class ClientConnection(asyncio.Protocol):
         """Close so that the client sees that its answer is not complete."""
         if self.phase < CLOSED:
             self.phase = CLOSING
+            self.deadline = NEVER
             sockets.reset(self.transport)
 
     def abort(self) -> None:

@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from proxy.edge.timers import turns
 from tests.edge.conftest import Edge, StartEdge, until
 from tests.support.client import chunked, get, post
 from tests.support.origin import Origin, OriginConnection, answer
@@ -641,3 +642,16 @@ async def test_upstream_that_stops_reading_is_504(start_edge: StartEdge, origin:
     assert (await client.read_response()).status == 504
     sender.cancel()
     await asyncio.wait([sender])
+
+
+async def test_connection_that_was_just_reset_is_no_send_timeout(start_edge: StartEdge, origin: Origin):
+    """A deadline of what it did before may come in the same sweep as the fault that resets it."""
+    edge = await start_edge(keepalive_seconds=0.1)
+    client = await edge.connect()
+    assert (await client.fetch(get())).status == 200
+    (connection,) = edge.worker.context.connections
+    wheel = edge.worker.context.wheel
+    connection.reset()
+    wheel.advance(wheel.turn + turns(0.1))
+    assert edge.counter("send_timeouts") == 0
+    assert await client.see_end() == "reset"

@@ -28,6 +28,18 @@ def wait_until(condition: Callable[[], object], what: str, bound_seconds: float 
         time.sleep(0.005)
 
 
+def assert_quick(measure: Callable[[], float], limit_seconds: float, attempts: int = 3) -> None:
+    """A promised time holds on a machine that is ours. One busy with other things gets further attempts, and
+    the time in which each of its waiting processes has had a turn."""
+    taken: list[float] = []
+    for _ in range(attempts):
+        taken.append(measure())
+        crowd = max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))
+        if taken[-1] < limit_seconds * crowd:
+            return
+    raise AssertionError(f"never below {limit_seconds} s: {[round(seconds, 3) for seconds in taken]}")
+
+
 def free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
     try:

@@ -9,15 +9,20 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.load import Client, Load, client_of_each_slot
-from tests.e2e.processes import Edge, wait_until
+from tests.e2e.processes import Edge, assert_quick, wait_until
 
 # The normal suite takes a short look; the promise of the README is thirty seconds.
 _RELOAD_SECONDS = float(os.environ.get("RELOAD_SECONDS", "8"))
 
 
-@pytest.mark.parametrize("address", ["203.0.113.1", "2001:db8:1::1"])
-async def test_block_is_enforced_by_every_worker_within_a_tenth_of_a_second(edge: Edge, address: str):
+@pytest.mark.parametrize("form", ["203.0.113.{}", "2001:db8:{}::1"])
+def test_block_is_enforced_by_every_worker_within_a_tenth_of_a_second(edge: Edge, form: str):
     """Measured from the request that adds it to the first denial on an open connection of each worker."""
+    addresses = map(form.format, range(1, 10))
+    assert_quick(lambda: asyncio.run(seconds_to_denial(edge, next(addresses))), 0.1)
+
+
+async def seconds_to_denial(edge: Edge, address: str) -> float:
     async with client_of_each_slot(edge.port, edge.workers()) as by_slot:
         for client in by_slot.values():
             assert (await client.get(client=address))[0] == 200
@@ -28,7 +33,7 @@ async def test_block_is_enforced_by_every_worker_within_a_tenth_of_a_second(edge
                 assert time.monotonic() - started < 5
         elapsed = time.monotonic() - started
         assert (await posted).status == 201
-    assert elapsed < 0.1, f"denied by every worker after {elapsed:.3f} s"
+    return elapsed
 
 
 async def is_refused(client: Client, address: str) -> bool:

@@ -15,6 +15,7 @@ import pytest
 from tests.e2e.processes import (
     Process,
     ask,
+    assert_quick,
     children_of,
     clean_environment,
     free_ports,
@@ -137,10 +138,16 @@ def test_second_start_is_quick_and_remembers_blocks(make_quickstart):
         201,
     )
     assert first.stop(signal.SIGINT) == 0
-    begun = time.monotonic()
-    started.start_ready()
-    assert time.monotonic() - begun < 3.0
-    assert ask(started.port, "/", headers={"X-Forwarded-For": "192.0.2.99"}).status == 403
+
+    def seconds_to_ready() -> float:
+        begun = time.monotonic()
+        again = started.start_ready()
+        elapsed = time.monotonic() - begun
+        assert ask(started.port, "/", headers={"X-Forwarded-For": "192.0.2.99"}).status == 403
+        assert again.stop(signal.SIGINT) == 0
+        return elapsed
+
+    assert_quick(seconds_to_ready, 3.0)
 
 
 def test_lists_of_a_folder_are_loaded(make_quickstart, tmp_path: Path):

@@ -106,14 +106,22 @@ class Supervisor:
         if not self._was_ready and all(other.has_been_ready for other in self._children):
             self._was_ready = True
             self._log(events.SUPERVISOR_READY)
-            if self._ready_command:
-                self._ready_process = subprocess.Popen(  # noqa: S603 - the caller's own words
-                    self._ready_command,
-                    stdin=subprocess.DEVNULL,
-                    env=os.environ | child_environment(),
-                    process_group=0,
-                    preexec_fn=dying_with(os.getpid()),  # noqa: PLW1509 - this process has one thread
-                )
+            self._run_ready_command()
+
+    def _run_ready_command(self) -> None:
+        if not self._ready_command:
+            return
+        try:
+            self._ready_process = subprocess.Popen(  # noqa: S603 - the caller's own words
+                self._ready_command,
+                stdin=subprocess.DEVNULL,
+                env=os.environ | child_environment(),
+                process_group=0,
+                preexec_fn=dying_with(os.getpid()),  # noqa: PLW1509 - this process has one thread
+            )
+        except OSError as error:
+            # What it would have said is less than what serves.
+            self._log(events.READY_COMMAND_FAILED, level="error", error=str(error))
 
     def _reap(self) -> None:
         if self._ready_process is not None and self._ready_process.poll() is not None:

@@ -16,7 +16,7 @@ use crate::{FIELD_CAPACITY, Framing, Limits, METHOD_BYTES, Refusal, Version, lis
 /// Most connection options in one head: each is compared with each field name.
 const CONNECTION_OPTIONS: usize = 32;
 /// All their octets are walked for each field: 15 KB of commas made a head cost 1 ms instead of 2 us.
-const CONNECTION_BYTES: usize = 1024;
+pub(crate) const CONNECTION_BYTES: usize = 1024;
 
 /// Where the fields of one head are kept while it is looked at; lives on the stack, is never cleared.
 pub struct FieldStorage<'b> {

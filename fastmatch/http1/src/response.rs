@@ -5,7 +5,7 @@ use httparse::{Header, ParserConfig, Status};
 use crate::field::{self, FieldKind};
 use crate::lines::{HeadKind, LineScanner};
 use crate::octets::parse_decimal;
-use crate::request::{FieldStorage, check_coding};
+use crate::request::{CONNECTION_BYTES, FieldStorage, check_coding};
 use crate::{FIELD_CAPACITY, Framing, Limits, Refusal, Version, list};
 
 /// A strict response head; everything borrows from the input.
@@ -118,6 +118,7 @@ fn is_strict(
 struct Findings {
     length: Option<u64>,
     is_chunked: bool,
+    connection_bytes: usize,
     closes: bool,
     keeps_alive: bool,
     upgrades: bool,
@@ -188,6 +189,10 @@ impl Findings {
                 }
             }
             FieldKind::Connection => {
+                self.connection_bytes += value.len();
+                if self.connection_bytes > CONNECTION_BYTES {
+                    return Err(Refusal::Connection);
+                }
                 for option in list::elements(value) {
                     match option {
                         _ if option.eq_ignore_ascii_case(b"close") => self.closes = true,

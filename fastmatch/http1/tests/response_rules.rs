@@ -165,3 +165,17 @@ fn limits_hold_byte_by_byte() {
     let endless = format!("HTTP/1.1 200 {}", "x".repeat(600));
     breaks(&[&endless]);
 }
+
+#[test]
+fn octets_of_connection_are_bounded() {
+    let limits = Limits {
+        head_bytes: 4096,
+        ..LIMITS
+    };
+    for (commas, is_taken) in [(1023, true), (1024, false)] {
+        let text = with(&format!("Connection: {}a", ",".repeat(commas)));
+        let mut storage = FieldStorage::new();
+        let head = response::parse(text.as_bytes(), &limits, false, &mut storage);
+        assert_eq!(head.is_ok(), is_taken, "{commas}");
+    }
+}

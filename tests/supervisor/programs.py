@@ -41,9 +41,10 @@ def worker(arguments: argparse.Namespace) -> None:
         signal.signal(signal.SIGTERM, lambda *_: note(arguments, "terminated"))
     listener = socket.socket(fileno=int(arguments.listen_fd.split(",")[0]))
     listener.setblocking(True)
+    # Before `ready`: a test that has waited for it looks for the fact at once.
+    note(arguments, f"worker-{arguments.slot}")
     say(f"ready slot={arguments.slot}")
     say(f"a line of worker {arguments.slot}")
-    note(arguments, f"worker-{arguments.slot}")
     while True:
         connection, _ = listener.accept()
         threading.Thread(target=answer, args=(connection, arguments.slot), daemon=True).start()
@@ -54,8 +55,8 @@ def control(arguments: argparse.Namespace) -> None:
         say("the file is wrong")
         sys.exit(int(status))
     signal.signal(signal.SIGHUP, lambda *_: note(arguments, "reloaded"))
-    say("ready control")
     note(arguments, "control")
+    say("ready control")
     inherited = sorted(int(path.name) for path in Path("/proc/self/fd").iterdir())
     say(json.dumps({"event": "control_inherited", "descriptors": inherited}))
     while True:

@@ -81,8 +81,9 @@ class Exchange:
         rest = data[consumed:] if consumed < len(data) else b""
         if action & DENY:
             self.request_done = action & BODY_DONE != 0
-            self.client.keep(rest)
-            self._answer(out, stays=not action & CLOSE)
+            if rest:
+                self.client.keep(rest)
+            self._answer(out, not action & CLOSE)
             return
         self._replay = out if action & IDEMPOTENT else None
         body = None
@@ -193,7 +194,7 @@ class Exchange:
         else:
             client.next_request()
 
-    def _answer(self, answer: bytes, *, stays: bool) -> None:
+    def _answer(self, answer: bytes, stays: bool) -> None:
         """An answer of our own. The connection stays only when the request has been read to its end."""
         client = self.client
         client.write(answer)
@@ -218,7 +219,7 @@ class Exchange:
             self.client.reset()
             return
         stays = self.request_done and not self.action & CLOSE and not self.context.draining
-        self._answer(self.codec.reply(status, close=not stays), stays=stays)
+        self._answer(self.codec.reply(status, close=not stays), stays)
 
     def block(self) -> None:
         """A newer list denies this exchange."""

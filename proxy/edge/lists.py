@@ -27,7 +27,7 @@ class Lists:
         """
         overlay = self._overlay
         base, combined = await asyncio.to_thread(_open, decision_path, overlay)
-        await self._swap(base, combined)
+        self._swap(base, combined)
 
     async def overlay(self, epoch: int, sequence: int, packed: bytes) -> None:
         """A new overlay. Without a base it stands on an empty one. Raises ValueError; then the list in force
@@ -37,14 +37,14 @@ class Lists:
             base = Blocklist.from_entries((), epoch=epoch, sequence=sequence)
         combined = await asyncio.to_thread(base.with_overlay, packed, sequence=sequence)
         self._overlay = (sequence, packed)
-        await self._swap(base, combined)
+        self._swap(base, combined)
 
-    async def _swap(self, base: Blocklist, combined: Blocklist) -> None:
-        # The last reference to a list may unmap hundreds of megabytes: it is given up in a thread.
+    def _swap(self, base: Blocklist, combined: Blocklist) -> None:
         old: list[Blocklist | None] = [self._base, self._context.gate.install(combined)]
         self._base = base
         self._on_change()
-        await asyncio.to_thread(old.clear)
+        # The last reference to a list may unmap hundreds of megabytes: a thread gives it up, nobody waits.
+        asyncio.get_running_loop().run_in_executor(None, old.clear)
 
 
 def _open(decision_path: str, overlay: tuple[int, bytes] | None) -> tuple[Blocklist, Blocklist]:

@@ -25,7 +25,6 @@ class UpstreamConnection(asyncio.Protocol):
         "_context",
         "_feed",
         "_pool",
-        "_transport",
         "_unsent_bytes",
         "_wheel",
         "_write",
@@ -39,9 +38,10 @@ class UpstreamConnection(asyncio.Protocol):
         "is_reading_held",
         "is_reused",
         "is_writing_paused",
+        "transport",
     )
 
-    _transport: asyncio.Transport
+    transport: asyncio.Transport
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -70,7 +70,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def start_with_body(self, exchange: Exchange, pieces: list[bytes]) -> None:
         self._bind(exchange)
-        self._transport.writelines(pieces)
+        self.transport.writelines(pieces)
 
     def _bind(self, exchange: Exchange) -> None:
         self.exchange = exchange
@@ -105,13 +105,13 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_reading_held = True
         self.deadline = NEVER
         if self.is_open:
-            self._transport.pause_reading()
+            self.transport.pause_reading()
 
     def release_reading(self) -> None:
         if self.is_reading_held:
             self.is_reading_held = False
             if self.is_open:
-                self._transport.resume_reading()
+                self.transport.resume_reading()
                 self._set_deadline(self._context.deadlines.upstream_read_idle)
 
     def rest(self) -> None:
@@ -128,19 +128,19 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_open = False
         self.deadline = NEVER
         self._wheel.disarm(self)
-        return self._transport
+        return self.transport
 
     def close(self) -> None:
         if self.is_open:
             self.is_open = False
             self._set_deadline(self._context.deadlines.send_idle)
-            self._transport.close()
+            self.transport.close()
 
     def abort(self) -> None:
         """Close at once; unsent bytes are dropped, so a request cut short can not pass for a whole one."""
         if self.is_open:
             self.is_open = False
-            self._transport.abort()
+            self.transport.abort()
 
     def _set_deadline(self, turns: int) -> None:
         deadline = self.deadline = self._wheel.turn + turns
@@ -150,10 +150,10 @@ class UpstreamConnection(asyncio.Protocol):
     # ---- the transport's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=self._context.config.write_buffer_bytes)
-        self._write = self._transport.write
-        self.is_closing = self._transport.is_closing
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=self._context.config.write_buffer_bytes)
+        self._write = self.transport.write
+        self.is_closing = self.transport.is_closing
         self.is_open = True
         self._context.count("upstream_connections")
         self._context.count("upstream_open")
@@ -206,7 +206,7 @@ class UpstreamConnection(asyncio.Protocol):
         A gateway that refuses an upload answers and closes; the reset that our next bytes meet must not cost
         the client that answer (RFC 9112 section 9.6), and uvloop stops reading when a write fails.
         """
-        descriptor = sockets.descriptor(self._transport)
+        descriptor = sockets.descriptor(self.transport)
         for _ in range(_SALVAGE_READ_COUNT):
             exchange = self.exchange
             if exchange is None:
@@ -223,7 +223,7 @@ class UpstreamConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.is_writing_paused = True
         if self.exchange is not None:
-            self._unsent_bytes = sockets.unsent_bytes(self._transport)
+            self._unsent_bytes = sockets.unsent_bytes(self.transport)
             self._set_deadline(self._context.deadlines.upstream_write_idle)
             self.exchange.client.hold_body()
 
@@ -240,7 +240,7 @@ class UpstreamConnection(asyncio.Protocol):
     def expire(self) -> None:
         exchange = self.exchange
         if not self.is_open:
-            self._transport.abort()
+            self.transport.abort()
         elif exchange is None:
             self._leave_pool()
         elif self.is_writing_paused and self._has_sent_some():
@@ -250,7 +250,7 @@ class UpstreamConnection(asyncio.Protocol):
             exchange.fail(504)
 
     def _has_sent_some(self) -> bool:
-        before, self._unsent_bytes = self._unsent_bytes, sockets.unsent_bytes(self._transport)
+        before, self._unsent_bytes = self._unsent_bytes, sockets.unsent_bytes(self.transport)
         return self._unsent_bytes < before
 
     def _leave_pool(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from proxy.edge import patrol
 from tests.edge.conftest import Edge, StartEdge, until
 from tests.support.client import Client, get
 from tests.support.origin import Origin, OriginConnection, answer
@@ -91,3 +92,43 @@ async def test_deadline_ends_what_does_not_finish(start_edge: StartEdge, origin:
     await edge.worker.drain()
     assert await client.see_end() == "reset"
     assert not edge.worker.context.connections
+
+
+async def test_idle_connection_whose_next_request_has_come_is_not_closed(edge: Edge, origin: Origin):
+    """It is in the socket already: closing now would answer it with a reset."""
+    client, idle = await edge.connect(), await edge.connect()
+    await client.fetch(get())
+    await idle.fetch(get())
+    client.socket.send(get("/in-the-socket"))
+    patrol.close_idle(edge.worker.context, with_fresh=False)
+    assert (await client.read_response()).status == 200
+    assert await idle.see_end() == "fin"
+
+
+async def test_drain_under_load_cuts_no_answer(start_edge: StartEdge, origin: Origin):
+    """Each client gets whole answers and then a FIN between two of them."""
+    edge = await start_edge(drain_seconds=30.0)
+    counts: list[int] = []
+
+    async def load() -> None:
+        client = await edge.connect()
+        count = 0
+        try:
+            while True:
+                await client.send(get())
+                if (await client.read_response()).head.get("connection") == "close":
+                    return
+                count += 1
+        except (ConnectionError, EOFError):
+            # Closed as idle while the next request was on its way, which HTTP lets a client send again.
+            assert client.buffer == b""
+        finally:
+            counts.append(count)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(20):
+            group.create_task(load())
+        await until(lambda: len(origin.requests) > 200)
+        await edge.worker.drain()
+    assert len(counts) == 20
+    assert edge.counter("client_gone") == 0

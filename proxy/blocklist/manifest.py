@@ -29,13 +29,18 @@ class ListNote:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`content` stands for every text, how it was read, and the shields."""
+    """`content` stands for every text, how it was read, and the shields.
+
+    `refused_content` was in force after this base and was taken back, at `refused_at`: workers died of it.
+    """
 
     epoch: int
     sequence: int
     created: int
     content: str
     lists: tuple[ListNote, ...]
+    refused_content: str | None = None
+    refused_at: int = 0
 
     def files(self, directory: Path) -> BaseFiles:
         return base_files(directory, self.epoch, self.sequence)

@@ -7,10 +7,12 @@ from pathlib import Path
 from fastmatch._native import Segment
 from proxy.control.auth import Doors
 from proxy.control.changes import Changes
+from proxy.control.configuration import Configuration
 from proxy.control.denials import DenialRecorder
 from proxy.control.links import Links
 from proxy.control.lists import Lists
 from proxy.control.policy import Rules
+from proxy.control.putback import PutBack
 from proxy.control.state import State
 from proxy.settings import Settings
 from proxy.store.protocol import Store
@@ -36,6 +38,7 @@ class Control:
     links: Links
     changes: Changes
     lists: Lists
+    configuration: Configuration
     denials: DenialRecorder
     segment: Segment
     runtime_directory: Path
@@ -44,6 +47,12 @@ class Control:
     is_stopping: bool = False
     # Settings that changed on disk but need a restart.
     restart_needed: tuple[str, ...] = ()
+
+    @property
+    def put_backs(self) -> dict[str, PutBack]:
+        """What is not in force because workers died of it."""
+        notes = {"lists": self.lists.put_back_note, "configuration": self.configuration.put_back_note}
+        return {name: note for name, note in notes.items() if note is not None}
 
     @property
     def is_draining(self) -> bool:

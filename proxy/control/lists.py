@@ -9,6 +9,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from proxy.blocklist import compile as compiling
@@ -19,6 +20,7 @@ from proxy.blocklist.manifest import Manifest, notes, read_manifest, write_manif
 from proxy.blocklist.scan import scan_folder
 from proxy.control.changes import Changes
 from proxy.control.policy import Rules, never_block_entries
+from proxy.control.putback import PutBack, Trial, swapped
 from proxy.control.state import Base
 from proxy.errors import ListError, StoreError
 from proxy.settings import Settings
@@ -29,6 +31,13 @@ _Stamps = dict[str, tuple[str, FileStamp | None]]
 
 # A worker may still be about to open the files it was told of last.
 _KEPT_BASE_COUNT = 3
+_REASON = "workers died of them and they have not changed since: the ones before stay"
+
+
+@dataclass(frozen=True, slots=True)
+class _Installed:
+    manifest: Manifest
+    base: Base
 
 
 class Lists:
@@ -45,6 +54,10 @@ class Lists:
         self._one_at_a_time = asyncio.Lock()
         # Its own thread: niceness stays with a thread, and overlays are built in others at full speed.
         self._compiler = ThreadPoolExecutor(1, "compile", compiling.lower_priority)
+        self._swapping = asyncio.Lock()
+        self._installed: _Installed | None = None
+        self._previous: _Installed | None = None
+        self.trial: Trial | None = None
         self.manifest: Manifest | None = None
         self.folder_notes: tuple[str, ...] = ()
 
@@ -71,7 +84,8 @@ class Lists:
             logs.logger().warning(events.LISTS_NOT_COMPILED, reason=f"the last good base: {error}")
             return False
         self.manifest = manifest
-        await self._changes.install(Base(files, blocklist, manifest.created))
+        self._installed = _Installed(manifest, Base(files, blocklist, manifest.created))
+        await self._changes.install(self._installed.base)
         age_seconds = int(time.time()) - manifest.created
         logs.logger().info(events.LISTS_RESTORED, entries=len(blocklist), age_seconds=age_seconds)
         return True
@@ -91,6 +105,32 @@ class Lists:
                 return  # `_seen` stays as it was: the next look tries again
             self._fault = None
             self._seen = stamps
+
+    @property
+    def put_back_note(self) -> PutBack | None:
+        if self.manifest is None or self.manifest.refused_content is None:
+            return None
+        return PutBack(self.manifest.refused_content, self.manifest.refused_at)
+
+    def prove(self) -> None:
+        """The files of the one before are dropped with the next swap."""
+        self.trial = self._previous = None
+
+    async def put_back(self) -> None:
+        """Never waits for a compile under way: workers are dying. Raises OSError as `Tried` says."""
+        async with self._swapping:
+            if self._previous is None or self._installed is None:
+                return
+            refused, previous = self._installed.manifest.content, self._previous
+            self.prove()
+            manifest = replace(previous.manifest, refused_content=refused, refused_at=int(time.time()))
+            self.manifest = manifest
+            self._installed = _Installed(manifest, previous.base)
+            await self._changes.install(previous.base)
+            logs.logger().error(
+                events.LISTS_PUT_BACK, refused=refused, epoch=manifest.epoch, sequence=manifest.sequence
+            )
+            await asyncio.to_thread(write_manifest, self._directory, manifest)
 
     async def watch_forever(self) -> None:
         while True:
@@ -125,7 +165,10 @@ class Lists:
         self._report(gathered.outcomes)
         content = _content(gathered.outcomes, shields)
         if self.manifest is not None and content == self.manifest.content:
-            self.manifest = self.manifest.with_outcomes(gathered.outcomes)
+            await self._see_again(gathered.outcomes)
+            return
+        if self.manifest is not None and content == self.manifest.refused_content:
+            logs.logger().error(events.LISTS_REFUSED, reason=_REASON)
             return
         is_fail_closed = self.manifest is not None or self._settings.blocklist.on_missing == "closed"
         if specs and is_fail_closed and all(outcome.digest is None for outcome in gathered.outcomes):
@@ -143,9 +186,9 @@ class Lists:
         )
         listed = notes(gathered.outcomes, self.manifest, created)
         manifest = Manifest(files.epoch, files.sequence, created, content, listed)
-        await self._in_compiler(lambda: write_manifest(self._directory, manifest))
-        self.manifest = manifest
-        await self._changes.install(Base(files, blocklist, created))
+        async with self._swapping:
+            await self._in_compiler(lambda: write_manifest(self._directory, manifest))
+            await self._install(_Installed(manifest, Base(files, blocklist, created)))
         logs.logger().info(
             events.LISTS_COMPILED,
             epoch=files.epoch,
@@ -154,7 +197,30 @@ class Lists:
             seconds=round(time.monotonic() - started, 3),
         )
         sources = [outcome.spec.source for outcome in gathered.outcomes]
-        await self._in_compiler(lambda: self._clean(files, sources))
+        wanted = [files] if self._previous is None else [files, self._previous.base.files]
+        await self._in_compiler(lambda: self._clean(wanted, sources))
+
+    async def _install(self, installed: _Installed) -> None:
+        if self._installed is not None:
+            before, after = self._installed.manifest.content, installed.manifest.content
+            self.trial = swapped(self.trial, before, after, time.monotonic())
+            if self.trial is None:
+                self._previous = None
+            elif self._previous is None:
+                self._previous = self._installed
+        self.manifest = installed.manifest
+        self._installed = installed
+        await self._changes.install(installed.base)
+
+    async def _see_again(self, outcomes: Sequence[ListOutcome]) -> None:
+        """The content in force; what was refused has gone from disk, so it may come again."""
+        if self.manifest is None:
+            return
+        had_refused = self.manifest.refused_content is not None
+        manifest = replace(self.manifest.with_outcomes(outcomes), refused_content=None, refused_at=0)
+        self.manifest = manifest
+        if had_refused:
+            await self._in_compiler(lambda: write_manifest(self._directory, manifest))
 
     def _report(self, outcomes: Sequence[ListOutcome]) -> None:
         """What changed since the last time, a line each."""
@@ -180,13 +246,14 @@ class Lists:
                     ],
                 )
 
-    def _clean(self, current: BaseFiles, sources: Sequence[str]) -> None:
+    def _clean(self, wanted: Sequence[BaseFiles], sources: Sequence[str]) -> None:
         """Drop compiled files that nobody can be about to open. What a worker has mapped stays readable."""
         self._kept.forget_others(sources)
+        kept = {path for files in wanted for path in (files.decision, files.evidence)}
         for pattern in ("decision-*.bin", "evidence-*.bin"):
             files = sorted(self._directory.glob(pattern), key=lambda path: path.stat().st_mtime_ns)
             for path in files[:-_KEPT_BASE_COUNT]:
-                if path not in (current.decision, current.evidence):
+                if path not in kept:
                     with contextlib.suppress(OSError):
                         path.unlink()
 

@@ -40,7 +40,7 @@ def readiness(control: Control) -> tuple[bool, dict[str, object]]:
     base = control.state.base
     version = (base.files.epoch, base.files.sequence) if base is not None else control.state.version
     done, total = control.links.applied(version)
-    has_list = base is not None or control.running.settings.blocklist.on_missing == "open"
+    has_list = base is not None or control.state.config.on_missing == "open"
     is_served = done > 0 if base is not None else total > 0
     is_draining = control.is_draining
     detail: dict[str, object] = {
@@ -48,6 +48,7 @@ def readiness(control: Control) -> tuple[bool, dict[str, object]]:
         "stopping": is_draining,
         "list": "loaded" if base is not None else "missing",
         "list_age_seconds": int(time.time()) - base.created if base is not None else None,
+        "put_back": {name: note.to_json() for name, note in control.put_backs.items()},
         "workers": {"current": done, "attached": total},
     }
     return bool(detail["ready"]), detail

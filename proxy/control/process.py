@@ -16,9 +16,11 @@ from aiohttp import web
 
 from fastmatch._native import Segment
 from proxy.blocklist.kept import write_atomically
+from proxy.control import putback
 from proxy.control.admin import admin_application
 from proxy.control.auth import doors_from
 from proxy.control.changes import Changes
+from proxy.control.configuration import Configuration, kept_configuration
 from proxy.control.context import Control, Running
 from proxy.control.denials import DenialRecorder
 from proxy.control.edge_config import to_edge_config
@@ -79,7 +81,9 @@ async def started(running: Running, options: ControlOptions, segment: Segment) -
         stack.push_async_callback(store.close)
         denials = DenialRecorder(store)
         stack.push_async_callback(denials.flush)
-        state = State(to_edge_config(settings))
+        config = to_edge_config(settings)
+        kept = await asyncio.to_thread(kept_configuration, settings.state.directory, config)
+        state = State(config if kept is None else kept.previous)
         state.load(await store.snapshot())
         options.runtime_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         links = Links(options.runtime_directory, denials.take)
@@ -87,7 +91,16 @@ async def started(running: Running, options: ControlOptions, segment: Segment) -
         lists = Lists(settings, running.rules, changes)
         stack.callback(lists.close)
         control = Control(
-            running, store, state, links, changes, lists, denials, segment, options.runtime_directory
+            running=running,
+            store=store,
+            state=state,
+            links=links,
+            changes=changes,
+            lists=lists,
+            configuration=Configuration(settings.state.directory, changes, state.config, kept),
+            denials=denials,
+            segment=segment,
+            runtime_directory=options.runtime_directory,
         )
         has_list = await lists.restore()
         if not has_list:
@@ -117,15 +130,17 @@ async def _serve(control: Control, stop: asyncio.Event) -> None:
 
 
 async def _keep_house(control: Control) -> None:
-    """Every second: the clock that expiry is judged by, expired entries, appends that we did not hear of."""
+    """Every second: swaps on trial, the clock for expiry, expired entries, appends we did not hear of."""
     while True:
         await asyncio.sleep(_HOUSEKEEPING_SECONDS)
         if control.state.blocklist is not None:
             control.state.blocklist.advance(int(time.time()))
         try:
+            # First: the store may take its time, and workers are dying.
+            await putback.look((control.configuration, control.lists), control.runtime_directory)
             await control.changes.follow()
             await control.changes.prune()
-        except StoreError as error:
+        except (StoreError, OSError) as error:
             logs.logger().error(events.HOUSEKEEPING_FAILED, reason=str(error))
 
 
@@ -139,7 +154,7 @@ async def reload(control: Control, options: ControlOptions) -> None:
     control.restart_needed = restart_needed(control.running.settings, running.settings)
     control.running = running
     logs.configure(running.settings.log.level, running.settings.log.format)
-    await control.changes.configure(to_edge_config(running.settings))
+    await control.configuration.take(to_edge_config(running.settings))
     control.lists.reconfigure(running.settings, running.rules)
     logs.logger().info(events.CONFIGURATION_CHANGED, restart_needed=control.restart_needed)
     await control.lists.refresh()

@@ -91,13 +91,16 @@ class ControlProgram:
             assert time.monotonic() < deadline, f"{text!r} is not in the log:\n{self.log()}"
             time.sleep(0.01)
 
+    def address(self, port: str) -> str:
+        found: dict[str, str] = json.loads((self.folder / "var/run/control.json").read_bytes())
+        return found[port]
+
     @property
     def admin_address(self) -> str:
-        found: dict[str, str] = json.loads((self.folder / "var/run/control.json").read_bytes())
-        return found["admin"]
+        return self.address("admin")
 
-    def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection(self.admin_address, timeout=BOUND_SECONDS)
+    def call(self, method: str, path: str, body: object = None, *, port: str = "admin") -> tuple[int, Any]:
+        connection = http.client.HTTPConnection(self.address(port), timeout=BOUND_SECONDS)
         try:
             headers = {} if body is None else {"Content-Type": "application/json"}
             connection.request(method, path, None if body is None else json.dumps(body), headers)

@@ -73,3 +73,22 @@ def test_supervisor_killed_takes_everything_with_it(edge: Edge):
     everything = [*edge.workers().values(), edge.control()]
     os.kill(edge.supervisor_pid, signal.SIGKILL)
     wait_until(lambda: not any(map(is_running, everything)), "the others ended")
+
+
+def test_list_is_put_back_when_workers_die_of_it(edge: Edge):
+    """Nobody is awake at three in the morning. The replacements serve with what was there before."""
+    (edge.lists / "first.txt").write_text("192.0.2.0/24\n")
+    wait_until(lambda: edge.get_as("192.0.2.1").status == 403, "the new list is in force")
+    killed: set[int] = set()
+    while len(killed) < 3:
+        for process_id in set(edge.workers().values()) - killed:
+            os.kill(process_id, signal.SIGKILL)
+            killed.add(process_id)
+    wait_until(lambda: "lists" in edge.admin("/v1/status").json()["put_back"], "the list was put back")
+
+    def is_everywhere() -> bool:
+        # Each connection has an even chance to meet either worker.
+        answers = [(edge.get_as("198.51.100.7").status, edge.get_as("192.0.2.1").status) for _ in range(8)]
+        return set(answers) == {(403, 200)}
+
+    wait_until(is_everywhere, "the list before is in force")

@@ -5,10 +5,12 @@ import os
 import select
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
+from proxy.control.putback import read_deaths
 from tests.supervisor.conftest import Launch, is_running, state_of, wait_until
 
 
@@ -71,12 +73,12 @@ def test_unasked_exits_are_noted_for_control(launch: Launch):
     """Control takes a bad list back by this file; a worker may die before it can speak."""
     running = launch(workers=2)
     running.wait_ready()
-    killed = running.worker_pid(1)
+    killed, begun = running.worker_pid(1), time.monotonic()
     os.kill(killed, signal.SIGKILL)
     exits = running.directory / "worker.exits"
     wait_until(exits.read_text, "the exit is noted")
-    _, slot, process_id, status = exits.read_text().split()
-    assert (int(slot), int(process_id), int(status)) == (1, killed, -signal.SIGKILL)
+    (death,) = read_deaths(exits, since=begun - 0.001)  # written in milliseconds
+    assert (death.slot, death.process_id, death.status) == (1, killed, -signal.SIGKILL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -6,6 +6,7 @@ from typing import Any
 from fastmatch._native import Covering, Explanation, Verdict
 from proxy.control.context import Control
 from proxy.control.state import Version
+from proxy.settings.types import UpstreamUrl
 from proxy.store.records import ManualEntry
 
 Json = dict[str, Any]
@@ -67,42 +68,46 @@ def covering_json(covering: Covering) -> Json:
 
 
 def would_deny(control: Control, verdict: Verdict | None) -> bool:
+    config = control.state.config
     if control.state.blocklist is None:
-        return control.running.settings.blocklist.on_missing == "closed"
-    edge = control.running.settings.edge
+        return config.on_missing == "closed"
     return (
-        verdict is not None and verdict.disposition == "block" and round(verdict.score, 1) >= edge.block_score
+        verdict is not None
+        and verdict.disposition == "block"
+        and round(verdict.score, 1) >= config.block_score
     )
 
 
 def lookup_json(control: Control, target: str, kind: str, explanation: Explanation | None) -> Json:
     verdict = explanation.verdict if explanation is not None else None
-    edge = control.running.settings.edge
+    config = control.state.config
     denies = would_deny(control, verdict)
     return {
         "target": target,
         "kind": kind,
         "verdict": verdict_json(verdict),
-        "action": "deny" if denies and edge.mode == "enforce" else "forward",
+        "action": "deny" if denies and not config.observe else "forward",
         "would_deny": denies,
-        "mode": edge.mode,
-        "block_score": edge.block_score,
+        "mode": _mode(control),
+        "block_score": config.block_score,
         "list": "loaded" if control.state.blocklist is not None else "missing",
         "explain": [covering_json(item) for item in explanation.covering] if explanation is not None else [],
     }
 
 
 def status_json(control: Control) -> Json:
-    settings, now = control.running.settings, time.time()
+    # What is in force; the settings may say otherwise after a put-back.
+    config, now = control.state.config, time.time()
     counts = control.links.applied(control.state.version)
     return {
         "started": int(control.started),
         "uptime_seconds": int(now - control.started),
-        "mode": settings.edge.mode,
-        "block_score": settings.edge.block_score,
-        "upstream": str(settings.upstream.url),
+        "mode": _mode(control),
+        "block_score": config.block_score,
+        "upstream": str(UpstreamUrl(config.upstream_host, config.upstream_port)),
         "stopping": control.is_draining,
         "restart_needed": control.restart_needed,
+        "put_back": {name: note.to_json() for name, note in control.put_backs.items()},
         "workers": {"attached": counts[1], "current": counts[0], "list": control.links.workers()},
         "blocklist": _blocklist_json(control, now),
         "lists": _lists_json(control, now),
@@ -111,6 +116,10 @@ def status_json(control: Control) -> Json:
         "denials": {"recorded": control.denials.recorded_count, "dropped": control.denials.dropped_count},
         "counters": control.segment.counters(),
     }
+
+
+def _mode(control: Control) -> str:
+    return "observe" if control.state.config.observe else "enforce"
 
 
 def _blocklist_json(control: Control, now: float) -> Json:

@@ -140,9 +140,7 @@ async def test_denials_of_a_client_that_does_not_read_stay_bounded(start_edge: S
         # As many as never reach the bound for pipelined requests.
         await client.send(get() * 200)
         sent_count += 200
-        await until(
-            lambda count=sent_count: edge.counter("denied") == count or bool(edge.worker.context.held)
-        )
+        await until(lambda: edge.counter("denied") == sent_count or bool(edge.worker.context.held))  # noqa: B023 awaited here
         assert sent_count < 100_000
     (connection,) = edge.worker.context.connections
     assert connection.is_writing_paused

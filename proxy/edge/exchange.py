@@ -40,6 +40,7 @@ class Exchange:
         "_head",
         "_pool",
         "_replay",
+        "_take",
         "action",
         "attempt",
         "client",
@@ -57,6 +58,7 @@ class Exchange:
         self.codec = client.codec
         self._head = client.codec.head
         self._pool = client.context.pool
+        self._take = client.context.pool.take
         self._replay: bytes | None = None
         self.action = 0
         self.attempt: asyncio.Task[None] | None = None
@@ -86,24 +88,33 @@ class Exchange:
             self._answer(out, not action & CLOSE)
             return
         self._replay = out if action & IDEMPOTENT else None
-        body = None
         if action & BODY_DONE:
             self.request_done = True
             self.client.await_answer(rest)
+            upstream = self._take()
+            if upstream is not None:
+                upstream.start(self, out)
+            else:
+                self._connect([out])
         else:
-            self.request_done = False
-            self.client.await_body()
-            if rest:
-                body = self._take_body(rest)
-                if body is None:
-                    return  # refused before an upstream was asked
-        upstream = self._pool.take()
-        if upstream is None:
-            self._connect([out, body] if body else [out])
-        elif body:
-            upstream.start_with_body(self, [out, body])
+            self._start_upload(out, rest)
+
+    def _start_upload(self, head: bytes, rest: bytes) -> None:
+        """The request has a body that did not go out with its head."""
+        self.request_done = False
+        self.client.await_body()
+        body = b""
+        if rest:
+            taken = self._take_body(rest)
+            if taken is None:
+                return  # refused before an upstream was asked
+            body = taken
+        pieces = [head, body] if body else [head]
+        upstream = self._take()
+        if upstream is not None:
+            upstream.start_with_body(self, pieces)
         else:
-            upstream.start(self, out)
+            self._connect(pieces)
 
     def _no_head(self, result: int | None) -> None:
         """Not complete, or against a rule."""
@@ -151,7 +162,7 @@ class Exchange:
     def connected(self, upstream: "UpstreamConnection") -> None:
         self.attempt = None
         pieces, self.pending = self.pending, []
-        if len(pieces) == 1:
+        if self.request_done and len(pieces) == 1:
             upstream.start(self, pieces[0])
         else:
             upstream.start_with_body(self, pieces)

@@ -41,9 +41,8 @@ class Pool:
     def give_back(self, upstream: "UpstreamConnection") -> None:
         """Keep it or close it."""
         idle = self._idle
-        if may_keep(
-            upstream.is_open, upstream.generation == self.generation, len(idle), self.idle_count_limit
-        ):
+        is_current = upstream.generation == self.generation
+        if may_keep(upstream.is_open, is_current, len(idle), self.idle_count_limit):
             idle.append(upstream)
             upstream.rest()
         else:

@@ -64,25 +64,27 @@ class UpstreamConnection(asyncio.Protocol):
     # ---- the exchange's side
 
     def start(self, exchange: Exchange, request: bytes) -> None:
-        """Send a request: its head, with as much of the body as came along."""
-        self._bind(exchange)
+        """Send a request that is complete: its head, with the body when both are small."""
+        self.exchange = exchange
+        exchange.upstream = self
+        self.has_received = False
+        self._begin(exchange.codec)
+        deadline = self.deadline = self._wheel.turn + self._context.deadlines.upstream_head
+        if deadline < self.due:
+            self._wheel.arm(self)
         self._write(request)
 
     def start_with_body(self, exchange: Exchange, pieces: list[bytes]) -> None:
-        self._bind(exchange)
-        self.transport.writelines(pieces)
-
-    def _bind(self, exchange: Exchange) -> None:
+        """Send what is there of a request whose body came apart from its head."""
         self.exchange = exchange
         exchange.upstream = self
         self.has_received = False
         self._begin(exchange.codec)
         if exchange.request_done:
-            deadline = self.deadline = self._wheel.turn + self._context.deadlines.upstream_head
-            if deadline < self.due:
-                self._wheel.arm(self)
+            self.await_head()
         else:
             self.deadline = NEVER  # the client's body deadline runs
+        self.transport.writelines(pieces)
 
     def send(self, body: bytes) -> None:
         if self.is_open:

@@ -1,6 +1,7 @@
 """What a blocked client sees, what it costs, and what never reaches the upstream."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -140,11 +141,15 @@ async def test_denials_of_a_client_that_does_not_read_stay_bounded(start_edge: S
         # As many as never reach the bound for pipelined requests.
         await client.send(get() * 200)
         sent_count += 200
-        await until(lambda: edge.counter("denied") == sent_count or bool(edge.worker.context.held))  # noqa: B023 awaited here
+        await until(partial(is_answered_or_held, edge, sent_count))
         assert sent_count < 100_000
     (connection,) = edge.worker.context.connections
     assert connection.is_writing_paused
     assert connection.transport.get_write_buffer_size() < 65536 + 4096
+
+
+def is_answered_or_held(edge: Edge, denied_count: int) -> bool:
+    return edge.counter("denied") == denied_count or bool(edge.worker.context.held)
 
 
 async def test_observed_client_is_forwarded_and_counted(start_edge: StartEdge, origin: Origin):

@@ -7,6 +7,7 @@ import argparse
 import importlib
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,5 +61,11 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def leave(number: int, _frame: object) -> None:
+    """Ends the subjects too: an exit unwinds to where they are stopped, a signal alone does not."""
+    sys.exit(128 + number)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, leave)
     sys.exit(main(sys.argv[1:]))

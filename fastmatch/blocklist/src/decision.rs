@@ -12,8 +12,9 @@ use crate::image::{Header, Image, ImageError, Section, SectionId, render};
 use crate::labels::{LabelTables, Labels};
 use crate::memory::{Region, Table};
 use crate::ranges::{RangeTables, Ranges, build4, build6};
+use crate::sweep::{boundaries4, boundaries6};
 use crate::verdict::Disposition;
-use crate::{domains, ranges};
+use crate::{domains, sweep};
 
 const MAGIC: [u8; 8] = *b"SNTRDCSN";
 const RANGES4: u32 = 1;
@@ -39,10 +40,10 @@ pub(crate) struct Compiled {
 /// `header.pair` is given, the counts are filled in.
 pub(crate) fn compile(builder: &Builder, header: Header) -> Compiled {
     let mut chains = Chains::new(&builder.facts);
-    let sorted4 = ranges::sorted4(&builder.entries4);
-    let sorted6 = ranges::sorted6(&builder.entries6);
-    let ranges4 = build4(&sorted4, &mut chains);
-    let ranges6 = build6(&sorted6, &mut chains);
+    let sorted4 = sweep::sorted4(&builder.entries4);
+    let sorted6 = sweep::sorted6(&builder.entries6);
+    let ranges4 = build4(&boundaries4(&sorted4, &mut chains));
+    let ranges6 = build6(&boundaries6(&sorted6, &mut chains));
     let domains = domains::build(builder, header.pair, &mut chains);
     let header = Header {
         entries4: sorted4.len() as u64,

@@ -24,6 +24,7 @@ mod name;
 mod network;
 mod pack;
 mod ranges;
+mod sweep;
 mod target;
 mod text;
 mod unpack;

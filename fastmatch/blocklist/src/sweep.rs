@@ -1,0 +1,122 @@
+//! Networks to disjoint pieces.
+//!
+//! Entries sorted by (start, length) are swept with a stack of the networks that are open (at most one per length), which
+//! gives boundaries: from here on this chain holds. Before the first nothing covers.
+
+use crate::address::{mask4, mask6};
+use crate::builder::{Entry4, Entry6};
+use crate::chains::Chains;
+
+/// Entries sorted by target, each once: the order of the evidence too.
+pub(crate) fn sorted4(entries: &[Entry4]) -> Vec<Entry4> {
+    let mut keys: Vec<(u64, u32)> = entries
+        .iter()
+        .map(|entry| {
+            (
+                u64::from(entry.start) << 8 | u64::from(entry.length),
+                entry.fact,
+            )
+        })
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let unpack = |(key, fact): (u64, u32)| Entry4 {
+        start: u32::try_from(key >> 8).unwrap_or(0),
+        length: key.to_le_bytes()[0],
+        fact,
+    };
+    keys.into_iter().map(unpack).collect()
+}
+
+/// As `sorted4`.
+pub(crate) fn sorted6(entries: &[Entry6]) -> Vec<Entry6> {
+    let mut sorted = entries.to_vec();
+    let key = |entry: &Entry6| (entry.start, entry.length, entry.fact);
+    sorted.sort_unstable_by_key(key);
+    sorted.dedup_by_key(|entry| key(entry));
+    sorted
+}
+
+/// (start, chain) of each piece of the IPv4 space.
+pub(crate) fn boundaries4(sorted: &[Entry4], chains: &mut Chains) -> Vec<(u128, u32)> {
+    let mut pieces = Pieces::with_capacity(sorted.len() * 2);
+    for group in sorted.chunk_by(|a, b| (a.start, a.length) == (b.start, b.length)) {
+        let Entry4 { start, length, .. } = group[0];
+        let last = start | !mask4(length).unwrap_or(0);
+        let facts = group.iter().map(|entry| (entry.fact, u16::from(length)));
+        pieces.open(u128::from(start), u128::from(last), |inherited| {
+            chains.compose(inherited, facts)
+        });
+    }
+    pieces.finish(u128::from(u32::MAX))
+}
+
+/// As `boundaries4`.
+pub(crate) fn boundaries6(sorted: &[Entry6], chains: &mut Chains) -> Vec<(u128, u32)> {
+    let mut pieces = Pieces::with_capacity(sorted.len() * 2);
+    for group in sorted.chunk_by(|a, b| (a.start, a.length) == (b.start, b.length)) {
+        let Entry6 { start, length, .. } = group[0];
+        let last = start | !mask6(length).unwrap_or(0);
+        let facts = group.iter().map(|entry| (entry.fact, u16::from(length)));
+        pieces.open(start, last, |inherited| chains.compose(inherited, facts));
+    }
+    pieces.finish(u128::MAX)
+}
+
+/// The sweep. One width for both families: the work is in the chains and the sort.
+struct Pieces {
+    boundaries: Vec<(u128, u32)>,
+    /// (last address, chain) of the networks that are open, outermost first.
+    open: Vec<(u128, u32)>,
+}
+
+impl Pieces {
+    fn with_capacity(count: usize) -> Self {
+        Self {
+            boundaries: Vec::with_capacity(count),
+            open: Vec::new(),
+        }
+    }
+
+    fn open(&mut self, start: u128, last: u128, compose: impl FnOnce(u32) -> u32) {
+        while let Some((closed, _)) = self.open.last().copied().filter(|(end, _)| *end < start) {
+            self.open.pop();
+            self.mark(closed + 1, self.inherited());
+        }
+        let chain = compose(self.inherited());
+        self.mark(start, chain);
+        self.open.push((last, chain));
+    }
+
+    fn inherited(&self) -> u32 {
+        self.open.last().map_or(0, |(_, chain)| *chain)
+    }
+
+    /// From `start` on `chain` holds. A boundary that changes nothing is left out.
+    fn mark(&mut self, start: u128, chain: u32) {
+        if self
+            .boundaries
+            .last()
+            .is_some_and(|(last_start, _)| *last_start == start)
+        {
+            self.boundaries.pop();
+        }
+        if self
+            .boundaries
+            .last()
+            .map_or(0, |(_, last_chain)| *last_chain)
+            != chain
+        {
+            self.boundaries.push((start, chain));
+        }
+    }
+
+    fn finish(mut self, maximum: u128) -> Vec<(u128, u32)> {
+        while let Some((closed, _)) = self.open.pop() {
+            if closed < maximum {
+                self.mark(closed + 1, self.inherited());
+            }
+        }
+        self.boundaries
+    }
+}

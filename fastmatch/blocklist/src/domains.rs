@@ -339,6 +339,11 @@ impl Domains {
         nodes.collect()
     }
 
+    /// The name of a node.
+    pub fn text_of(&self, node: usize) -> Option<&[u8]> {
+        node_text(&self.text, self.nodes.get(node)?)
+    }
+
     pub fn node_count(&self) -> usize {
         self.nodes.len()
     }

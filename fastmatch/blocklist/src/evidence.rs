@@ -90,6 +90,15 @@ impl<T: Plain + Ord> Networks<T> {
         Ok(networks)
     }
 
+    /// (start, length, fact) of each entry.
+    fn all(&self) -> impl Iterator<Item = (T, u8, u32)> {
+        let places = self.starts.iter().zip(self.lengths.iter());
+        let facts = self.facts.iter();
+        places
+            .zip(facts)
+            .map(|((start, length), fact)| (*start, *length, *fact))
+    }
+
     /// Facts of exactly this network.
     fn facts(&self, start: T, length: u8) -> &[u32] {
         let from = self.starts.partition_point(|other| *other < start);
@@ -209,6 +218,36 @@ impl Evidence {
             }
         }
         covering
+    }
+
+    /// Every entry, ordered as the tables are. Entries that say the same share their statement.
+    pub fn entries<'a>(&'a self, decision: &'a Decision) -> impl Iterator<Item = Entry> + use<'a> {
+        let mut statements: Vec<Option<Arc<Statement>>> = vec![None; self.facts.len()];
+        let networks4 = self.networks4.all().filter_map(|(start, length, fact)| {
+            let (network, _) = Network::v4(start, length)?;
+            Some((Target::Network(network), fact))
+        });
+        let networks6 = self.networks6.all().filter_map(|(start, length, fact)| {
+            let (network, _) = Network::v6(start, length)?;
+            Some((Target::Network(network), fact))
+        });
+        let domains = (0..decision.domains.node_count()).flat_map(move |node| {
+            let text = decision.domains.text_of(node);
+            let text = text.and_then(|text| std::str::from_utf8(text).ok());
+            self.entries_of_node(node).filter_map(move |(rule, fact)| {
+                let name = text?.into();
+                Some((Target::Domain { name, rule }, fact))
+            })
+        });
+        let stated = networks4.chain(networks6).chain(domains);
+        stated.filter_map(move |(target, fact)| {
+            let known = statements.get_mut(fact as usize)?;
+            if known.is_none() {
+                *known = self.statement(fact);
+            }
+            let statement = known.clone()?;
+            Some(Entry { target, statement })
+        })
     }
 
     fn entries_of_node(&self, node: usize) -> impl Iterator<Item = (Rule, u32)> {

@@ -11,6 +11,7 @@ use crate::address::{Address, parse_ipv4, parse_ipv6, unmap};
 use crate::builder::Builder;
 use crate::compile::{Layer, Stamp, layer};
 use crate::decision::Decision;
+use crate::entry::Entry;
 use crate::evidence::Evidence;
 use crate::explain::{Explanation, NoEvidence, Subject, explain};
 use crate::image::{Header, ImageError};
@@ -263,6 +264,16 @@ impl Blocklist {
             },
             judged => judged,
         }
+    }
+
+    /// Every entry, the base's first. Entries that say the same share their statement.
+    pub fn entries(&self) -> Result<impl Iterator<Item = Entry>, NoEvidence> {
+        let layers = self.layers().map(|layer| {
+            let evidence = layer.evidence.as_ref().ok_or(NoEvidence)?;
+            Ok(evidence.entries(&layer.decision))
+        });
+        let layers = layers.collect::<Result<Vec<_>, _>>()?;
+        Ok(layers.into_iter().flatten())
     }
 
     pub fn explain(&self, subject: &Subject) -> Result<Explanation, NoEvidence> {

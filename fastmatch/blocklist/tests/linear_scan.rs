@@ -1,6 +1,7 @@
 //! Compiled lists against a linear scan over few addresses and names, so that entries nest, tie and expire.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -254,9 +255,24 @@ proptest! {
                 prop_assert_eq!(scan(std::slice::from_ref(&deciding.entry), &subject, now), Some(said));
             }
             let covering = all.iter().filter(|entry| covers(&entry.target, &subject));
-            let distinct: std::collections::HashSet<_> = covering.collect();
+            let distinct: HashSet<_> = covering.collect();
             prop_assert_eq!(explanation.covering.len(), distinct.len());
         }
+    }
+
+    #[test]
+    fn a_list_gives_back_its_entries_and_folds_into_the_next(below in vec(entry(), 0..25), above in vec(entry(), 0..9)) {
+        let list = build(&below).with_overlay(&pack(&above), 9).expect("a pack");
+        let listed: Vec<_> = list.entries().expect("evidence").collect();
+        let distinct = |entries: &[Entry]| entries.iter().cloned().collect::<HashSet<_>>();
+        prop_assert_eq!(listed.len(), distinct(&below).len() + distinct(&above).len());
+        let mut builder = Builder::new();
+        builder.add_list(&list).expect("evidence");
+        let folded: Vec<_> = builder.build(Stamp::default()).entries().expect("evidence").collect();
+        let all: Vec<_> = below.into_iter().chain(above).collect();
+        prop_assert_eq!(distinct(&listed), distinct(&all));
+        prop_assert_eq!(distinct(&folded), distinct(&all));
+        prop_assert_eq!(folded.len(), distinct(&all).len());
     }
 
     #[test]
@@ -288,7 +304,7 @@ fn a_large_list_says_what_a_set_says() {
             .wrapping_add(1_442_695_040_888_963_407);
         state >> 32
     };
-    let hosts: std::collections::HashSet<u32> = (0..5000)
+    let hosts: HashSet<u32> = (0..5000)
         .map(|_| u32::try_from(random()).expect("32 bits"))
         .collect();
     let wide = |host: u32| u128::from(host) << 80 | 0x2000 << 112;

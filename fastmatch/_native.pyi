@@ -155,6 +155,7 @@ class Blocklist:
     """An immutable list. Lookups cost no allocation on a miss; verdicts are shared objects.
 
     Times: `advance` sets the coarse clock that expiry is judged by (shared by all lists made from this one).
+    Cheapest: `lookup` and `lookup_domain`, then `in`, then `[]` (`fastmatch/DESIGN.md` has the figures).
     """
 
     @staticmethod
@@ -181,6 +182,8 @@ class Blocklist:
         """
     def lookup_domain(self, name: str, /) -> Verdict | None:
         """The verdict on a host name. A name too long or not a domain: ValueError."""
+    def _nothing(self, object: object, /) -> None:  # noqa: A002 - what it is called with does not matter
+        """An empty call of the shape of `lookup`, for the bench."""
     def explain(self, target: str, /) -> Explanation:
         """All covering entries of an address or a domain. Raises LookupError without evidence."""
     def advance(self, now: int, /) -> None: ...

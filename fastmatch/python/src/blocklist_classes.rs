@@ -4,6 +4,7 @@ mod builder;
 mod entry;
 mod inputs;
 mod list;
+mod lookup;
 mod verdict;
 
 use pyo3::prelude::*;
@@ -18,6 +19,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<builder::PyBuilder>()?;
     module.add_class::<builder::PyLoadReport>()?;
     module.add_class::<PyBlocklist>()?;
+    lookup::register(module.py())?;
     module.add_function(wrap_pyfunction!(entry::pack_entries, module)?)?;
     module.add_function(wrap_pyfunction!(entry::unpack_entries, module)?)?;
     module.add_function(wrap_pyfunction!(entry::canonical_target, module)?)

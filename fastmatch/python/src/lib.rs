@@ -1,7 +1,9 @@
 //! The `fastmatch._native` module: one file per class family, no algorithm.
+#![deny(unsafe_code)]
 
 mod blocklist_classes;
 mod edge_classes;
+mod raw;
 
 use pyo3::prelude::*;
 

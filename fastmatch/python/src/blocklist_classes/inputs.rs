@@ -65,14 +65,18 @@ fn query_text<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Query<'a>> {
     Ok(parse_address(text.as_bytes()).map_or(Query::Text(text), Query::Address))
 }
 
-fn query_bytes(value: &Bound<'_, PyAny>, bytes: &[u8]) -> PyResult<Address> {
+/// Network order.
+#[inline]
+pub(crate) fn address_bytes(bytes: &[u8]) -> Option<Address> {
     if let Ok(octets) = <[u8; 4]>::try_from(bytes) {
-        Ok(Address::V4(u32::from_be_bytes(octets)))
-    } else if let Ok(octets) = <[u8; 16]>::try_from(bytes) {
-        Ok(Address::from_v6(u128::from_be_bytes(octets)))
-    } else {
-        Err(object_error(value, "an address has 4 or 16 bytes"))
+        return Some(Address::V4(u32::from_be_bytes(octets)));
     }
+    let octets = <[u8; 16]>::try_from(bytes).ok()?;
+    Some(Address::from_v6(u128::from_be_bytes(octets)))
+}
+
+fn query_bytes(value: &Bound<'_, PyAny>, bytes: &[u8]) -> PyResult<Address> {
+    address_bytes(bytes).ok_or_else(|| object_error(value, "an address has 4 or 16 bytes"))
 }
 
 fn query_int(number: &Bound<'_, PyInt>) -> PyResult<Address> {

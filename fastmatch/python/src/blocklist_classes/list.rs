@@ -13,7 +13,9 @@ use pyo3::types::{PyDict, PyTuple};
 use super::builder::{build, stamp};
 use super::entry::entries_of;
 use super::inputs::{Query, os_error, query, unsigned, value_error};
+use super::lookup::quick_address;
 use super::verdict::{PyCovering, PyExplanation, PyVerdict};
+use crate::raw::ascii;
 
 type VerdictCells = Arc<[PyOnceLock<Py<PyVerdict>>]>;
 
@@ -47,14 +49,26 @@ impl PyBlocklist {
     }
 
     #[inline]
-    fn judge(&self, address: Address) -> Option<VerdictRef<'_>> {
+    pub fn judge(&self, address: Address) -> Option<VerdictRef<'_>> {
         match address {
             Address::V4(bits) => self.list.lookup4(bits),
             Address::V6(bits) => self.list.lookup6(bits),
         }
     }
 
+    #[inline]
     fn judge_target(&self, target: &Bound<'_, PyAny>) -> PyResult<Option<VerdictRef<'_>>> {
+        if let Some(address) = quick_address(target) {
+            return Ok(self.judge(address));
+        }
+        if let Some(Ok(judged)) = ascii(target).map(|name| self.list.lookup_domain_bytes(name)) {
+            return Ok(judged);
+        }
+        self.judge_object(target)
+    }
+
+    #[inline(never)]
+    fn judge_object(&self, target: &Bound<'_, PyAny>) -> PyResult<Option<VerdictRef<'_>>> {
         match query(target)? {
             Query::Address(address) => Ok(self.judge(address)),
             Query::Text(text) => named(text, self.list.lookup_domain_bytes(text.as_bytes())),
@@ -62,28 +76,50 @@ impl PyBlocklist {
     }
 
     #[inline]
-    fn object(&self, py: Python<'_>, verdict: VerdictRef<'_>) -> PyResult<Py<PyVerdict>> {
+    fn cell(&self, verdict: VerdictRef<'_>) -> Option<&PyOnceLock<Py<PyVerdict>>> {
         let id = verdict.id() as usize;
-        let base = self.base_verdicts.len();
-        let cell = if id < base {
-            self.base_verdicts.get(id)
-        } else {
-            self.overlay_verdicts.get(id - base)
-        };
-        // Only a damaged file names a verdict that the list does not have.
-        let Some(cell) = cell else {
-            return Py::new(py, PyVerdict::new(py, verdict)?);
-        };
-        match cell.get(py) {
-            Some(object) => Ok(object.clone_ref(py)),
-            None => cell
-                .get_or_try_init(py, || Py::new(py, PyVerdict::new(py, verdict)?))
-                .map(|object| object.clone_ref(py)),
+        match self.base_verdicts.get(id) {
+            Some(cell) => Some(cell),
+            None => self.overlay_verdicts.get(id - self.base_verdicts.len()),
         }
+    }
+
+    /// The verdict's object when it has been asked for before.
+    #[inline]
+    pub fn made(&self, py: Python<'_>, verdict: VerdictRef<'_>) -> Option<&Py<PyVerdict>> {
+        self.cell(verdict)?.get(py)
+    }
+
+    #[inline]
+    fn object(&self, py: Python<'_>, verdict: VerdictRef<'_>) -> PyResult<Py<PyVerdict>> {
+        match self.made(py, verdict) {
+            Some(object) => Ok(object.clone_ref(py)),
+            None => self.make(py, verdict),
+        }
+    }
+
+    #[cold]
+    fn make(&self, py: Python<'_>, verdict: VerdictRef<'_>) -> PyResult<Py<PyVerdict>> {
+        let make = || Py::new(py, PyVerdict::new(py, verdict)?);
+        match self.cell(verdict) {
+            Some(cell) => cell
+                .get_or_try_init(py, make)
+                .map(|made| made.clone_ref(py)),
+            // Only a damaged file names a verdict that the list does not have.
+            None => make(),
+        }
+    }
+
+    pub fn objects(
+        &self,
+        py: Python<'_>,
+        verdict: Option<VerdictRef<'_>>,
+    ) -> PyResult<Option<Py<PyVerdict>>> {
+        verdict.map(|verdict| self.object(py, verdict)).transpose()
     }
 }
 
-fn named<'a>(name: &str, judged: HostLookup<'a>) -> PyResult<Option<VerdictRef<'a>>> {
+pub(crate) fn named<'a>(name: &str, judged: HostLookup<'a>) -> PyResult<Option<VerdictRef<'a>>> {
     judged.map_err(|error| value_error(name, error))
 }
 
@@ -149,25 +185,6 @@ impl PyBlocklist {
         usize::try_from(self.list.len()).unwrap_or(usize::MAX >> 1)
     }
 
-    #[pyo3(signature = (address, /))]
-    fn lookup(&self, address: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyVerdict>>> {
-        match query(address)? {
-            Query::Address(bits) => match self.judge(bits) {
-                Some(verdict) => self.object(address.py(), verdict).map(Some),
-                None => Ok(None),
-            },
-            Query::Text(text) => Err(value_error(text, "not an IPv4 or IPv6 address")),
-        }
-    }
-
-    #[pyo3(signature = (name, /))]
-    fn lookup_domain(&self, py: Python<'_>, name: &str) -> PyResult<Option<Py<PyVerdict>>> {
-        match named(name, self.list.lookup_domain_bytes(name.as_bytes()))? {
-            Some(verdict) => self.object(py, verdict).map(Some),
-            None => Ok(None),
-        }
-    }
-
     #[pyo3(signature = (target, /))]
     fn explain(&self, py: Python<'_>, target: &str) -> PyResult<PyExplanation> {
         let subject =
@@ -183,9 +200,7 @@ impl PyBlocklist {
         let verdict = explanation.verdict.and_then(|id| self.list.verdict(id));
         Ok(PyExplanation {
             subject: explanation.subject,
-            verdict: verdict
-                .map(|verdict| self.object(py, verdict))
-                .transpose()?,
+            verdict: self.objects(py, verdict)?,
             covering: PyTuple::new(py, covering)?.unbind(),
             version: explanation.version,
         })

@@ -163,11 +163,14 @@ class Blocklist:
         entries: Iterable[Entry], *, epoch: int = 0, sequence: int = 0, now: int = 0
     ) -> Blocklist: ...
     @staticmethod
-    def open(decision_path: str, evidence_path: str | None = None, *, prefault: bool = True) -> Blocklist:
-        """Map the files read-only. Raises OSError, or ValueError naming the field that is wrong.
+    def open(
+        decision_path: str, evidence_path: str | None = None, *, prefault: bool = True, verify: bool = False
+    ) -> Blocklist:
+        """Map the files read-only. Raises OSError, or ValueError naming the field or section that is wrong.
 
-        With `prefault` every page is present and every checksum verified; otherwise only the header's is, and
-        lookups in a damaged body are wrong but harmless.
+        Header and section table are checked always. With `prefault` every page is present. With `verify` every
+        checksum is checked: once, by who wrote the files; lookups in a body that was damaged later are wrong
+        but harmless.
         """
     def __contains__(self, target: _Address, /) -> bool:
         """True when the target, an address or a name, is blocked at any score above 0."""

@@ -145,9 +145,12 @@ def write_base(
 
 
 def open_base(files: BaseFiles) -> Blocklist:
-    """Raises OSError and ListError."""
+    """Every checksum is checked: the workers, who map the file next, check its head only.
+
+    Raises OSError and ListError.
+    """
     try:
-        blocklist = Blocklist.open(str(files.decision), str(files.evidence), prefault=False)
+        blocklist = Blocklist.open(str(files.decision), str(files.evidence), prefault=False, verify=True)
     except ValueError as error:
         raise ListError(f"{files.decision}: {error}") from error
     if blocklist.version != (files.epoch, files.sequence):

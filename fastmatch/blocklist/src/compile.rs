@@ -48,8 +48,9 @@ fn compiled(builder: &Builder, stamp: Stamp) -> Compiled {
 pub(crate) fn layer(builder: &Builder, stamp: Stamp) -> Layer {
     let compiled = compiled(builder, stamp);
     let own = "invariant: what was just rendered is readable";
-    let decision = Decision::open(compiled.render_decision()).expect(own);
-    let evidence = Evidence::open(compiled.render_evidence(builder), &decision).expect(own);
+    let decision = Decision::open(compiled.render_decision().region()).expect(own);
+    let evidence =
+        Evidence::open(compiled.render_evidence(builder).region(), &decision).expect(own);
     Layer {
         decision,
         evidence: Some(evidence),
@@ -62,10 +63,14 @@ impl Builder {
         Blocklist::from_base(layer(self, stamp))
     }
 
-    /// Compiles to two files, the evidence first: whoever sees the decision file finds both.
+    /// Compiles to two files. Both are whole before either gets its name, the evidence first: whoever sees the decision
+    /// file finds both.
     pub fn write(&self, decision: &Path, evidence: &Path, stamp: Stamp) -> io::Result<()> {
         let compiled = compiled(self, stamp);
-        files::publish(evidence, compiled.render_evidence(self).bytes())?;
-        files::publish(decision, compiled.render_decision().bytes())
+        let evidence =
+            files::write_aside(evidence, |file| compiled.render_evidence(self).write(file))?;
+        let decision = files::write_aside(decision, |file| compiled.render_decision().write(file))?;
+        evidence.publish()?;
+        decision.publish()
     }
 }

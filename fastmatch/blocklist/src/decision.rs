@@ -8,7 +8,7 @@ use crate::builder::{Builder, Entry4, Entry6};
 use crate::chains::Chains;
 use crate::domains::{DomainTables, Domains};
 use crate::entry::{MAX_SCORE_TENTHS, Origin};
-use crate::image::{Header, Image, ImageError, Section, SectionId, render};
+use crate::image::{Header, Image, ImageError, Rendering, Section, SectionId};
 use crate::labels::{LabelTables, Labels};
 use crate::memory::{Region, Table};
 use crate::ranges::{RangeTables, Ranges, build4, build6};
@@ -66,7 +66,7 @@ pub(crate) fn compile(builder: &Builder, header: Header) -> Compiled {
 }
 
 impl Compiled {
-    pub fn render_decision(&self) -> Region {
+    pub fn render_decision(&self) -> Rendering<'_> {
         let marked = |(end, is_vetoed)| if is_vetoed { end | VETOED } else { end };
         let ends: Vec<u32> = self.chains.ends().map(marked).collect();
         let candidates: Vec<[u32; 3]> = self
@@ -89,11 +89,11 @@ impl Compiled {
         sections.extend(self.ranges4.sections(RANGES4));
         sections.extend(self.ranges6.sections(RANGES6));
         sections.extend(self.domains.sections());
-        sections.push(Section::new(CHAIN_ENDS, &ends));
-        sections.push(Section::new(CANDIDATES, &candidates));
-        sections.push(Section::new(VERDICTS, &verdicts));
+        sections.push(Section::owned(CHAIN_ENDS, ends));
+        sections.push(Section::owned(CANDIDATES, candidates));
+        sections.push(Section::owned(VERDICTS, verdicts));
         sections.extend(self.labels.sections());
-        render(MAGIC, &self.header, &sections)
+        Rendering::new(MAGIC, self.header, sections)
     }
 }
 
@@ -117,8 +117,8 @@ pub(crate) struct Decision {
 }
 
 impl Decision {
-    pub fn map(path: &Path, prefault: bool) -> Result<Self, ImageError> {
-        Self::from_image(Image::map(path, MAGIC, prefault)?)
+    pub fn map(path: &Path, prefault: bool, verify: bool) -> Result<Self, ImageError> {
+        Self::from_image(Image::map(path, MAGIC, prefault, verify)?)
     }
 
     pub fn open(region: Region) -> Result<Self, ImageError> {

@@ -12,7 +12,7 @@ use crate::address::{Address, Network, mask4, mask6};
 use crate::builder::{Builder, Fact};
 use crate::decision::{Compiled, Decision};
 use crate::entry::{Entry, Origin, Statement};
-use crate::image::{Image, ImageError, Section, SectionId, render};
+use crate::image::{Image, ImageError, Rendering, Section, SectionId};
 use crate::labels::{Labels, StringTables, Strings};
 use crate::memory::{Plain, Region, Table};
 use crate::target::{Rule, Target};
@@ -29,31 +29,25 @@ const REASON_ENDS: SectionId = SectionId(17);
 const REASON_TEXT: SectionId = SectionId(18);
 
 impl Compiled {
-    pub fn render_evidence(&self, builder: &Builder) -> Region {
-        let starts4: Vec<u32> = self.sorted4.iter().map(|entry| entry.start).collect();
-        let lengths4: Vec<u8> = self.sorted4.iter().map(|entry| entry.length).collect();
-        let facts4: Vec<u32> = self.sorted4.iter().map(|entry| entry.fact).collect();
-        let starts6: Vec<u128> = self.sorted6.iter().map(|entry| entry.start).collect();
-        let lengths6: Vec<u8> = self.sorted6.iter().map(|entry| entry.length).collect();
-        let facts6: Vec<u32> = self.sorted6.iter().map(|entry| entry.fact).collect();
-        let facts: Vec<[u32; 6]> = builder.facts.facts().iter().map(encode_fact).collect();
+    pub fn render_evidence<'a>(&'a self, builder: &'a Builder) -> Rendering<'a> {
+        let (sorted4, sorted6) = (&self.sorted4, &self.sorted6);
         let reasons = StringTables::new(builder.facts.reasons());
         let mut sections = vec![
-            Section::new(SectionId(NETWORKS4), &starts4),
-            Section::new(SectionId(NETWORKS4 + 1), &lengths4),
-            Section::new(SectionId(NETWORKS4 + 2), &facts4),
-            Section::new(SectionId(NETWORKS6), &starts6),
-            Section::new(SectionId(NETWORKS6 + 1), &lengths6),
-            Section::new(SectionId(NETWORKS6 + 2), &facts6),
+            Section::column(SectionId(NETWORKS4), sorted4, |entry| entry.start),
+            Section::column(SectionId(NETWORKS4 + 1), sorted4, |entry| entry.length),
+            Section::column(SectionId(NETWORKS4 + 2), sorted4, |entry| entry.fact),
+            Section::column(SectionId(NETWORKS6), sorted6, |entry| entry.start),
+            Section::column(SectionId(NETWORKS6 + 1), sorted6, |entry| entry.length),
+            Section::column(SectionId(NETWORKS6 + 2), sorted6, |entry| entry.fact),
             Section::new(DOMAIN_ENDS, &self.domains.ends),
             Section::new(DOMAIN_RULES, &self.domains.rules),
             Section::new(DOMAIN_FACTS, &self.domains.facts),
-            Section::new(FACTS, &facts),
-            Section::new(REASON_ENDS, &reasons.ends),
-            Section::new(REASON_TEXT, &reasons.text),
+            Section::column(FACTS, builder.facts.facts(), encode_fact),
+            Section::owned(REASON_ENDS, reasons.ends),
+            Section::owned(REASON_TEXT, reasons.text),
         ];
         sections.extend(self.labels.sections());
-        render(MAGIC, &self.header, &sections)
+        Rendering::new(MAGIC, self.header, sections)
     }
 }
 
@@ -125,8 +119,13 @@ pub(crate) struct Evidence {
 
 impl Evidence {
     /// Refused when it is not of the same compilation as the decision file.
-    pub fn map(path: &Path, decision: &Decision, prefault: bool) -> Result<Self, ImageError> {
-        Self::from_image(Image::map(path, MAGIC, prefault)?, decision)
+    pub fn map(
+        path: &Path,
+        decision: &Decision,
+        prefault: bool,
+        verify: bool,
+    ) -> Result<Self, ImageError> {
+        Self::from_image(Image::map(path, MAGIC, prefault, verify)?, decision)
     }
 
     pub fn open(region: Region, decision: &Decision) -> Result<Self, ImageError> {

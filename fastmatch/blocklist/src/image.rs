@@ -8,7 +8,9 @@
 //! | 96- | per section: id, element size (u32), offset, length in bytes, checksum (u64) |
 //! | then | checksum (u64) of everything before it |
 //!
-//! The header's sum and every offset are checked on each open; the sections' sums by `verify`, which reads it all.
+//! Sections follow each other in the order of the table, each at the next multiple of 64, zeros between them, nothing behind
+//! the last. So there is one right place for each, and what overlaps, leaves a gap or passes the end is refused on each open;
+//! the sections' sums are checked by `verify`, which reads it all.
 
 use std::fmt;
 use std::io;
@@ -17,15 +19,19 @@ use std::sync::Arc;
 
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 
-use crate::memory::{Plain, Region, Table, bytes_of};
+use crate::memory::{Plain, Region, Table};
 
-const FORMAT_VERSION: u32 = 1;
-const FIXED_BYTES: usize = 96;
-const SECTION_BYTES: usize = 32;
-const MAX_SECTIONS: usize = 64;
-const ALIGNMENT: usize = 64;
+pub(crate) use crate::render::{Rendering, Section};
+
+pub(crate) const FORMAT_VERSION: u32 = 2;
+pub(crate) const FIXED_BYTES: usize = 96;
+pub(crate) const SECTION_BYTES: usize = 32;
+pub(crate) const MAX_SECTIONS: usize = 64;
+pub(crate) const ALIGNMENT: usize = 64;
+/// No table has larger elements.
+const MAX_ELEMENT_BYTES: usize = 64;
 /// Fixed: the sums guard against accidents, not against authors.
-const CHECKSUM_SECRETS: RapidSecrets = RapidSecrets::seed(0);
+pub(crate) const CHECKSUM_SECRETS: RapidSecrets = RapidSecrets::seed(0);
 
 pub(crate) fn checksum(bytes: &[u8]) -> u64 {
     rapidhash_v3_seeded(bytes, &CHECKSUM_SECRETS)
@@ -38,12 +44,16 @@ pub(crate) struct SectionId(pub u32);
 #[derive(Debug)]
 pub enum ImageError {
     Io(io::Error),
-    TooShort,
+    /// Bytes there, bytes of the header and the section table.
+    TooShort(usize, usize),
     Magic,
     FormatVersion(u32),
-    Length,
+    SectionCount(u32),
+    /// Stated, found.
+    Length(u64, u64),
     HeaderChecksum,
-    Section(u32),
+    /// Which section breaks which rule.
+    Section(u32, &'static str),
     SectionChecksum(u32),
     /// Sections that do not fit each other, or files that are not of one compilation.
     Mismatch(&'static str),
@@ -53,7 +63,12 @@ impl fmt::Display for ImageError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => error.fmt(formatter),
-            Self::TooShort => formatter.write_str("header: the file is too short"),
+            Self::TooShort(found, needed) => {
+                write!(
+                    formatter,
+                    "header: the file is too short, {found} bytes of {needed}"
+                )
+            }
             Self::Magic => formatter.write_str("magic: not a list file of this kind"),
             Self::FormatVersion(found) => {
                 write!(
@@ -61,9 +76,20 @@ impl fmt::Display for ImageError {
                     "format version: {found}, this build reads {FORMAT_VERSION}"
                 )
             }
-            Self::Length => formatter.write_str("total length: the file was cut or extended"),
+            Self::SectionCount(found) => {
+                write!(
+                    formatter,
+                    "section count: {found}, the limit is {MAX_SECTIONS}"
+                )
+            }
+            Self::Length(stated, found) => {
+                write!(
+                    formatter,
+                    "total length: {stated} bytes stated, {found} found; the file was cut or extended"
+                )
+            }
             Self::HeaderChecksum => formatter.write_str("header checksum: the header is damaged"),
-            Self::Section(id) => write!(formatter, "section {id}: missing, misplaced or misshapen"),
+            Self::Section(id, rule) => write!(formatter, "section {id}: {rule}"),
             Self::SectionChecksum(id) => {
                 write!(formatter, "section {id} checksum: the body is damaged")
             }
@@ -94,72 +120,16 @@ pub(crate) struct Header {
     pub own: [u64; 2],
 }
 
-pub(crate) struct Section<'a> {
-    id: SectionId,
-    element_bytes: u32,
-    bytes: &'a [u8],
-}
-
-impl<'a> Section<'a> {
-    pub fn new<T: Plain>(id: SectionId, values: &'a [T]) -> Self {
-        let element_bytes = u32::try_from(size_of::<T>()).unwrap_or(0);
-        Self {
-            id,
-            element_bytes,
-            bytes: bytes_of(values),
-        }
-    }
-}
-
-/// Header, then each section padded; concatenated they are the file.
-pub(crate) fn render(magic: [u8; 8], header: &Header, sections: &[Section<'_>]) -> Region {
-    let table_end = FIXED_BYTES + sections.len() * SECTION_BYTES + 8;
-    let mut offset = table_end.next_multiple_of(ALIGNMENT);
-    let mut table = Vec::new();
-    for section in sections {
-        table.extend(section.id.0.to_le_bytes());
-        table.extend(section.element_bytes.to_le_bytes());
-        table.extend((offset as u64).to_le_bytes());
-        table.extend((section.bytes.len() as u64).to_le_bytes());
-        table.extend(checksum(section.bytes).to_le_bytes());
-        offset += section.bytes.len().next_multiple_of(ALIGNMENT);
-    }
-    let mut head = Vec::with_capacity(table_end);
-    head.extend(magic);
-    head.extend(FORMAT_VERSION.to_le_bytes());
-    head.extend(u32::try_from(sections.len()).unwrap_or(0).to_le_bytes());
-    for word in [
-        header.epoch,
-        header.sequence,
-        header.created,
-        header.pair,
-        offset as u64,
-        header.entries4,
-        header.entries6,
-        header.domains,
-        header.own[0],
-        header.own[1],
-    ] {
-        head.extend(word.to_le_bytes());
-    }
-    head.extend(table);
-    head.extend(checksum(&head).to_le_bytes());
-    let parts: Vec<&[u8]> = std::iter::once(head.as_slice())
-        .chain(sections.iter().map(|section| section.bytes))
-        .collect();
-    Region::from_parts(&parts, ALIGNMENT)
-}
-
 #[derive(Clone, Copy)]
 struct Placed {
     id: u32,
-    element_bytes: u32,
+    element_bytes: usize,
     offset: usize,
     len: usize,
     checksum: u64,
 }
 
-/// An opened file (or one that was never written), its header checked.
+/// An opened file (or one that was never written), its header and section table checked.
 pub(crate) struct Image {
     region: Arc<Region>,
     pub header: Header,
@@ -167,9 +137,15 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    pub fn map(path: &Path, magic: [u8; 8], prefault: bool) -> Result<Self, ImageError> {
+    /// `verify` also checks the sum of every section.
+    pub fn map(
+        path: &Path,
+        magic: [u8; 8],
+        prefault: bool,
+        verify: bool,
+    ) -> Result<Self, ImageError> {
         let image = Self::open(Region::map(path, prefault)?, magic)?;
-        if prefault {
+        if verify {
             image.verify()?;
         }
         Ok(image)
@@ -177,26 +153,10 @@ impl Image {
 
     pub fn open(region: Region, magic: [u8; 8]) -> Result<Self, ImageError> {
         let bytes = region.bytes();
-        let fixed = bytes.get(..FIXED_BYTES).ok_or(ImageError::TooShort)?;
-        if fixed[..8] != magic {
-            return Err(ImageError::Magic);
-        }
-        let version = u32_at(fixed, 8);
-        if version != FORMAT_VERSION {
-            return Err(ImageError::FormatVersion(version));
-        }
-        let count = u32_at(fixed, 12) as usize;
-        if count > MAX_SECTIONS {
-            return Err(ImageError::HeaderChecksum);
-        }
-        let table_end = FIXED_BYTES + count * SECTION_BYTES;
-        let head = bytes.get(..table_end + 8).ok_or(ImageError::TooShort)?;
-        if checksum(&head[..table_end]) != u64_at(head, table_end) {
-            return Err(ImageError::HeaderChecksum);
-        }
+        let head = checked_head(bytes, magic)?;
         let word = |index: usize| u64_at(head, 16 + index * 8);
         if word(4) != bytes.len() as u64 {
-            return Err(ImageError::Length);
+            return Err(ImageError::Length(word(4), bytes.len() as u64));
         }
         let header = Header {
             epoch: word(0),
@@ -208,10 +168,7 @@ impl Image {
             domains: word(7),
             own: [word(8), word(9)],
         };
-        let sections = head[FIXED_BYTES..table_end]
-            .chunks_exact(SECTION_BYTES)
-            .map(placed);
-        let sections = sections.collect::<Result<Vec<_>, _>>()?;
+        let sections = placed_sections(&head[FIXED_BYTES..], head.len() + 8, bytes.len())?;
         Ok(Self {
             region: Arc::new(region),
             header,
@@ -219,27 +176,36 @@ impl Image {
         })
     }
 
-    /// Checks the sum of every section; reads the whole file.
+    /// Checks the sum of every section and the zeros between them; reads the whole file.
     pub fn verify(&self) -> Result<(), ImageError> {
+        let bytes = self.region.bytes();
+        let gap = |start: usize, end: usize| bytes.get(start..end).unwrap_or_default();
+        let mut end = FIXED_BYTES + self.sections.len() * SECTION_BYTES + 8;
         for section in &self.sections {
-            let bytes = self
-                .region
-                .bytes()
-                .get(section.offset..section.offset.saturating_add(section.len))
-                .ok_or(ImageError::Section(section.id))?;
-            if checksum(bytes) != section.checksum {
+            if gap(end, section.offset).iter().any(|byte| *byte != 0) {
+                return Err(ImageError::Section(section.id, "no zeros before it"));
+            }
+            end = section.offset + section.len;
+            if checksum(gap(section.offset, end)) != section.checksum {
                 return Err(ImageError::SectionChecksum(section.id));
             }
+        }
+        if gap(end, bytes.len()).iter().any(|byte| *byte != 0) {
+            return Err(ImageError::Mismatch("what lies behind the last section"));
         }
         Ok(())
     }
 
     pub fn table<T: Plain>(&self, id: SectionId) -> Result<Table<T>, ImageError> {
-        self.sections
-            .iter()
-            .find(|section| section.id == id.0 && section.element_bytes as usize == size_of::<T>())
-            .and_then(|section| self.region.table(section.offset, section.len))
-            .ok_or(ImageError::Section(id.0))
+        let mut sections = self.sections.iter();
+        let Some(section) = sections.find(|section| section.id == id.0) else {
+            return Err(ImageError::Section(id.0, "missing"));
+        };
+        if section.element_bytes != size_of::<T>() {
+            return Err(ImageError::Section(id.0, "another element size"));
+        }
+        let table = self.region.table(section.offset, section.len);
+        table.ok_or(ImageError::Section(id.0, "not in the file"))
     }
 
     pub fn bytes(&self) -> &[u8] {
@@ -247,12 +213,81 @@ impl Image {
     }
 }
 
+/// Header and section table without their sum, which fits.
+fn checked_head(bytes: &[u8], magic: [u8; 8]) -> Result<&[u8], ImageError> {
+    let too_short = |needed| ImageError::TooShort(bytes.len(), needed);
+    let fixed = bytes
+        .get(..FIXED_BYTES)
+        .ok_or_else(|| too_short(FIXED_BYTES))?;
+    if fixed[..8] != magic {
+        return Err(ImageError::Magic);
+    }
+    let version = u32_at(fixed, 8);
+    if version != FORMAT_VERSION {
+        return Err(ImageError::FormatVersion(version));
+    }
+    let count = u32_at(fixed, 12);
+    if count as usize > MAX_SECTIONS {
+        return Err(ImageError::SectionCount(count));
+    }
+    let end = FIXED_BYTES + count as usize * SECTION_BYTES;
+    let head = bytes.get(..end + 8).ok_or_else(|| too_short(end + 8))?;
+    if checksum(&head[..end]) == u64_at(head, end) {
+        Ok(&head[..end])
+    } else {
+        Err(ImageError::HeaderChecksum)
+    }
+}
+
+/// `head_end` and `total` in bytes. See the head of this file for the order that sections have.
+fn placed_sections(table: &[u8], head_end: usize, total: usize) -> Result<Vec<Placed>, ImageError> {
+    let mut sections: Vec<Placed> = Vec::with_capacity(table.len() / SECTION_BYTES);
+    let mut end = head_end;
+    for record in table.chunks_exact(SECTION_BYTES) {
+        let section = placed(record)?;
+        let refused = |rule| Err(ImageError::Section(section.id, rule));
+        if sections.iter().any(|other| other.id == section.id) {
+            return refused("twice in the table");
+        }
+        if section.element_bytes == 0 || section.element_bytes > MAX_ELEMENT_BYTES {
+            return refused("an unknown element size");
+        }
+        if section.len % section.element_bytes != 0 {
+            return refused("not a whole number of elements");
+        }
+        if section.offset % ALIGNMENT != 0 {
+            return refused("not aligned to 64 bytes");
+        }
+        if section.offset < end {
+            return refused("overlaps what is before it");
+        }
+        let Some(section_end) = section.offset.checked_add(section.len) else {
+            return refused("its end is out of range");
+        };
+        if section_end > total {
+            return refused("passes the end of the file");
+        }
+        if section.offset != end.next_multiple_of(ALIGNMENT) {
+            return refused("a gap before it");
+        }
+        end = section_end;
+        sections.push(section);
+    }
+    if end.next_multiple_of(ALIGNMENT) == total {
+        Ok(sections)
+    } else {
+        Err(ImageError::Mismatch("sections and total length"))
+    }
+}
+
 fn placed(record: &[u8]) -> Result<Placed, ImageError> {
     let id = u32_at(record, 0);
-    let position = |at| usize::try_from(u64_at(record, at)).map_err(|_| ImageError::Section(id));
+    let position = |at| {
+        usize::try_from(u64_at(record, at)).map_err(|_| ImageError::Section(id, "out of range"))
+    };
     Ok(Placed {
         id,
-        element_bytes: u32_at(record, 4),
+        element_bytes: u32_at(record, 4) as usize,
         offset: position(8)?,
         len: position(16)?,
         checksum: u64_at(record, 24),

@@ -17,6 +17,8 @@ mod evidence;
 mod explain;
 mod files;
 mod fold;
+#[cfg(test)]
+mod hostile_heads;
 mod image;
 mod labels;
 mod list;
@@ -25,6 +27,7 @@ mod name;
 mod network;
 mod pack;
 mod ranges;
+mod render;
 mod sweep;
 mod target;
 mod text;

@@ -87,15 +87,17 @@ impl Blocklist {
         }
     }
 
-    /// Maps files that `Builder::write` made. With `prefault` every page is present and every checksum verified.
+    /// Maps files that `Builder::write` made. With `prefault` every page is present; with `verify` every checksum is
+    /// checked, otherwise the heads' only.
     pub fn open(
         decision: &Path,
         evidence: Option<&Path>,
         prefault: bool,
+        verify: bool,
     ) -> Result<Self, ImageError> {
-        let decision = Decision::map(decision, prefault)?;
+        let decision = Decision::map(decision, prefault, verify)?;
         let evidence = evidence
-            .map(|path| Evidence::map(path, &decision, prefault))
+            .map(|path| Evidence::map(path, &decision, prefault, verify))
             .transpose()?;
         Ok(Self::from_base(Layer { decision, evidence }))
     }

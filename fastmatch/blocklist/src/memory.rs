@@ -48,6 +48,19 @@ pub fn bytes_of<T: Plain>(values: &[T]) -> &[u8] {
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
 }
 
+/// Takes the lock of an open file, which ends with the file or its process; false when someone else has it.
+/// The standard library's own needs Rust 1.89.
+pub fn lock(file: &File) -> io::Result<bool> {
+    // SAFETY: a plain system call on a descriptor that is open as long as the reference.
+    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+        return Ok(true);
+    }
+    match io::Error::last_os_error() {
+        error if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        error => Err(error),
+    }
+}
+
 enum Backing {
     Mapped(Mmap),
     Owned { words: Box<[u128]>, len: usize },
@@ -59,22 +72,14 @@ pub struct Region {
 }
 
 impl Region {
-    /// Collects the parts one after the other, each padded with zeros to a multiple of `alignment` bytes.
-    pub fn from_parts(parts: &[&[u8]], alignment: usize) -> Self {
-        let len = parts
-            .iter()
-            .map(|part| part.len().next_multiple_of(alignment))
-            .sum::<usize>();
+    /// `len` zeroed bytes, filled once.
+    pub fn filled(len: usize, fill: impl FnOnce(&mut [u8])) -> Self {
         let mut words = vec![0_u128; len.div_ceil(16)].into_boxed_slice();
-        let mut position = 0;
         // SAFETY: `u128` has no padding and accepts every pattern; the byte length is that of the allocation.
         let bytes = unsafe {
             std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), words.len() * 16)
         };
-        for part in parts {
-            bytes[position..position + part.len()].copy_from_slice(part);
-            position += part.len().next_multiple_of(alignment);
-        }
+        fill(&mut bytes[..len]);
         Self {
             backing: Backing::Owned { words, len },
         }
@@ -271,7 +276,9 @@ mod tests {
 
     #[test]
     fn a_table_is_refused_when_it_does_not_fit_or_is_misaligned() {
-        let region = Arc::new(Region::from_parts(&[&[1, 2, 3, 4, 5]], 8));
+        let region = Arc::new(Region::filled(8, |bytes| {
+            bytes[..5].copy_from_slice(&[1, 2, 3, 4, 5]);
+        }));
         assert_eq!(region.bytes().len(), 8);
         assert_eq!(
             &*region.table::<u32>(0, 8).expect("fits"),

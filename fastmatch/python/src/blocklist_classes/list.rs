@@ -154,15 +154,16 @@ impl PyBlocklist {
     }
 
     #[staticmethod]
-    #[pyo3(signature = (decision_path, evidence_path=None, *, prefault=true))]
+    #[pyo3(signature = (decision_path, evidence_path=None, *, prefault=true, verify=false))]
     fn open(
         py: Python<'_>,
         decision_path: &str,
         evidence_path: Option<&str>,
         prefault: bool,
+        verify: bool,
     ) -> PyResult<Self> {
         let evidence = evidence_path.map(Path::new);
-        py.detach(|| Blocklist::open(Path::new(decision_path), evidence, prefault))
+        py.detach(|| Blocklist::open(Path::new(decision_path), evidence, prefault, verify))
             .map(Self::new)
             .map_err(|error| image_error(error, decision_path))
     }

@@ -46,7 +46,14 @@ $(VENV)/.runtime: $(VENV)/.uv uv.lock pyproject.toml
 
 $(VENV)/.development: $(VENV)/.runtime
 	@echo "installing the locked packages for tests"
-	@$(SYNC) --all-groups
+	@$(SYNC) --no-default-groups --group dev
+	@touch $@
+
+# The headers come first: one peer has no wheel.
+$(VENV)/.bench: $(VENV)/.runtime
+	@tools/need-packages bench $(PYTHON)
+	@echo "installing the locked peers of the bench"
+	@$(SYNC) --no-default-groups --group bench
 	@touch $@
 
 $(VENV)/.extension: $(VENV)/.runtime $(RUST_SOURCES) Cargo.toml Cargo.lock pyproject.toml
@@ -63,7 +70,7 @@ test: packages check pytest ## Run everything: check, then the Python tests; ins
 check: format lint types imports stubs rust ## Formats, lints, types, import directions, stubs, Rust tests and docs
 
 .PHONY: bench
-bench: build $(VENV)/.development packages ## Measure against nginx and HAProxy; BENCH="proxy --quick" for one
+bench: build packages $(VENV)/.bench ## Measure beside peers; BENCH="proxy --quick" for one
 	@$(PYTHON) -m bench $(BENCH)
 
 .PHONY: check-fuzz

@@ -1,10 +1,11 @@
 """`python -m bench NAME [--json FILE] [--quick]`: measure, print a table; without NAME all of them, quickly.
 
-Needs nginx, haproxy, wrk and taskset; strace for system calls. Loads are bounded and stay on 127.0.0.1.
+`make bench` installs what they need. Loads are bounded and stay on 127.0.0.1.
 """
 
 import argparse
 import importlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from bench import report as reports
 
 NAMES = ("lookup", "proxy", "stream", "deny")
 _PROGRAMS = {"lookup": (), "proxy": ("nginx", "haproxy", "wrk", "taskset")}
+_PACKAGES = {"lookup": ("marisa_trie", "maxminddb", "pyroaring", "pytricia", "radix")}
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -36,6 +38,10 @@ def missing_programs(name: str) -> list[str]:
     return [program for program in wanted if shutil.which(program) is None]
 
 
+def missing_packages(name: str) -> list[str]:
+    return [package for package in _PACKAGES.get(name, ()) if importlib.util.find_spec(package) is None]
+
+
 def run(name: str, *, is_quick: bool) -> reports.Report:
     load = os.getloadavg()[0]
     # Imported here: a bench must not need the packages of another one's peers.
@@ -53,6 +59,9 @@ def main(arguments: Sequence[str]) -> int:
                 f"bench {name} needs {', '.join(missing)}: apt-get install nginx-light haproxy wrk",
                 file=sys.stderr,
             )
+            return 2
+        if missing := missing_packages(name):
+            print(f"bench {name} needs {', '.join(missing)}: `make bench` installs them", file=sys.stderr)
             return 2
         report = run(name, is_quick=options.quick or options.name is None)
         print(report.to_markdown(), flush=True)

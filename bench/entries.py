@@ -1,9 +1,10 @@
 """Seeded lists of the shape of published ones, or the real ones from the folder that `SENTRA_LISTS` names."""
 
-import ipaddress
 import os
 import random
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 _SEED = 7
@@ -41,10 +42,14 @@ def seeded_ipv6(count: int, seed: int = _SEED) -> list[str]:
     while len(found) < count:
         value = (0b001 << 125) | chooser.getrandbits(125)
         if len(found) % 2:
-            found.add(f"{ipaddress.IPv6Address(value >> 64 << 64)}/64")
+            found.add(f"{_ipv6_text(value >> 64 << 64)}/64")
         else:
-            found.add(str(ipaddress.IPv6Address(value)))
+            found.add(_ipv6_text(value))
     return sorted(found)
+
+
+def _ipv6_text(value: int) -> str:
+    return socket.inet_ntop(socket.AF_INET6, value.to_bytes(16, "big"))
 
 
 def seeded_domains(count: int, seed: int = _SEED) -> list[str]:
@@ -59,6 +64,35 @@ def seeded_domains(count: int, seed: int = _SEED) -> list[str]:
             labels.insert(0, "".join(chooser.choices(letters, k=chooser.randint(2, 8))))
         found.add(".".join([*labels, chooser.choice(endings)]))
     return sorted(found)
+
+
+@dataclass(frozen=True, slots=True)
+class ListText:
+    """One list file as it is published; `text` has a line per entry."""
+
+    source: str
+    text: bytes
+    score: float
+
+
+def address_text(addresses: Iterable[int]) -> bytes:
+    return "\n".join(map(dotted, addresses)).encode("ascii")
+
+
+def mixed_lists(count: int) -> Sequence[ListText]:
+    """Six in ten IPv4 hosts, one IPv4 networks of /24, one IPv6, two domains; five sources, a score each."""
+    tenth = count // 10
+    hosts = seeded_addresses(count - 4 * tenth)
+    networks = {address >> 8 for address in seeded_addresses(2 * tenth, seed=23)}
+    chosen = sorted(networks)[:tenth]
+    half = len(hosts) // 2
+    return (
+        ListText("bench-hosts", address_text(hosts[:half]), 8.0),
+        ListText("bench-scanners", address_text(hosts[half:]), 5.5),
+        ListText("bench-networks", "\n".join(f"{dotted(at << 8)}/24" for at in chosen).encode("ascii"), 6.0),
+        ListText("bench-ipv6", "\n".join(seeded_ipv6(tenth)).encode("ascii"), 7.0),
+        ListText("bench-domains", "\n".join(seeded_domains(2 * tenth)).encode("ascii"), 9.0),
+    )
 
 
 def write_addresses(path: Path, count: int) -> Path:

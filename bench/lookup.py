@@ -1,35 +1,19 @@
-"""One lookup from Python: address or name in, verdict out; beside an empty call, memory's own latency and
-peers.
-"""
+"""Lookups from Python, one by one and in batches: address or name in, verdict out; beside an empty
+call, memory's own latency and peers."""
 
-import importlib
-import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 
-from bench import entries
+from bench import lookup_cases as cases_of
+from bench.lists import decision_file
+from bench.lookup_cases import Case
 from bench.report import Report, Row
 from bench.statistics import median_with_interval, ratio_of_rounds
-from bench.timing import RandomRead, nanoseconds_per_call, pin_to_subject_core
-from fastmatch import Blocklist, Builder
+from bench.timing import RandomRead, mapped, pin_to_subject_core, plain_memory
 
-MILLION = 1_000_000
-WARM_COUNT = 1000
-RANDOM_COUNT = 1_000_000
-_SEED = 11
-
-
-@dataclass(slots=True)
-class Case:
-    """`hit_share` of the arguments are on the list."""
-
-    subject: str
-    name: str
-    call: Callable[[Any], object]
-    arguments: Sequence[object]
-    repeats: int
-    values: list[float] = field(default_factory=list)
+_UNITS = {"ns_per_lookup": "ns", "million_per_second": "M/s"}
+_LARGE_BYTES = 512 << 20
 
 
 def run(*, is_quick: bool) -> Report:
@@ -38,176 +22,71 @@ def run(*, is_quick: bool) -> Report:
         "lookup",
         {
             "rounds": rounds,
-            "warm set": f"{WARM_COUNT} arguments, half of them on the list",
+            "warm set": f"{cases_of.WARM_COUNT} arguments, half of the addresses are on the list",
+            "random and batch": f"{cases_of.RANDOM_COUNT:,} addresses in random order, half of them listed",
+            "lists": "compiled to files and mapped, as workers hold them",
             "loop": "taken off",
         },
     )
     pin_to_subject_core()
-    repeats = 30 if is_quick else 200
-    cases = warm_cases(report, repeats)
-    measure(report, cases, rounds)
+    with tempfile.TemporaryDirectory(prefix="sentra-bench-") as name:
+        folder = Path(name)
+        cases = cases_of.address_cases(folder, 30 if is_quick else 200)
+        cases += cases_of.ipv6_cases(folder, 30 if is_quick else 200)
+        cases += cases_of.domain_cases(report, folder, 30 if is_quick else 200)
+        cases += cases_of.ten_million_cases(folder)
+        cases += _memory_cases(decision_file(folder, cases_of.TEN_MILLION_LIST))
+        measure(cases, rounds)
+    add_rows(report, cases)
     add_ratios(report, cases)
-    if not is_quick:
-        measure_random(report, cases, rounds)
     return report
 
 
-def warm_cases(report: Report, repeats: int) -> list[Case]:
-    chooser = random.Random(_SEED)
-    addresses = entries.seeded_addresses(MILLION)
-    mixed = _half_hits(addresses, [chooser.getrandbits(32) for _ in range(WARM_COUNT)], chooser)
-    texts = [entries.dotted(address) for address in mixed]
-    hosts = _list_of("\n".join(map(entries.dotted, addresses)))
-    cases = [
-        # The clock's setter does nothing but take its argument: the nearest there is to an empty call.
-        Case("sentra", "empty_call", hosts.advance, [1] * WARM_COUNT, repeats),
-        Case("sentra", "ip_str_warm_1e6", hosts.lookup, texts, repeats),
-        Case("sentra", "ip_int_warm_1e6", hosts.lookup, mixed, repeats),
-    ]
-    cases += _ipv6_cases(chooser, repeats)
-    cases += _domain_cases(report, chooser, repeats)
-    cases += _peers(report, addresses, mixed, texts, repeats)
-    return cases
-
-
-def _ipv6_cases(chooser: random.Random, repeats: int) -> list[Case]:
-    listed = entries.seeded_ipv6(MILLION)
-    hits = [text.removesuffix("/64") for text in chooser.sample(listed, WARM_COUNT // 2)]
-    misses = [text.removesuffix("/64") for text in entries.seeded_ipv6(WARM_COUNT // 2, seed=99)]
-    found = _list_of("\n".join(listed))
-    return [Case("sentra", "ip6_str_warm_1e6", found.lookup, _shuffled(hits + misses, chooser), repeats)]
-
-
-def _domain_cases(report: Report, chooser: random.Random, repeats: int) -> list[Case]:
-    folder = entries.real_lists()
-    listed = list(entries.real_domains(folder))[:MILLION] if folder else []
-    report.settings["domains"] = f"{len(listed):,} of the real list, filled up with seeded names"
-    listed += entries.seeded_domains(MILLION - len(listed))
-    hits = [f"www.{name}" for name in listed if name.count(".") == 1]
-    misses = [
-        f"www.{name}" for name in entries.seeded_domains(4 * WARM_COUNT, seed=98) if name.count(".") == 1
-    ]
-    found = _list_of("\n".join(listed))
+def _memory_cases(decision: Path) -> list[Case]:
+    """D of the size and the pages of the list of ten million; and of memory that no cache holds at all."""
+    same = RandomRead(mapped(decision))
+    large = RandomRead(plain_memory(_LARGE_BYTES))
     return [
-        Case("sentra", "domain_warm_1e6", found.lookup_domain, chooser.sample(hits, WARM_COUNT), repeats),
-        Case("sentra", "domain_miss_warm_1e6", found.lookup_domain, misses[:WARM_COUNT], repeats),
+        Case("machine", "random_read", same.nanoseconds),
+        Case("machine", "random_read_512_mib", large.nanoseconds),
     ]
 
 
-def _peers(
-    report: Report, addresses: list[int], mixed: list[int], texts: list[str], repeats: int
-) -> list[Case]:
-    """What Python programs use for this today. Values differ in richness: a set knows no networks and no
-    scores.
-    """
-    numbers = frozenset(addresses)
-    names = frozenset(map(entries.dotted, addresses))
-    cases = [
-        Case("set", "ip_int_warm_1e6", numbers.__contains__, mixed, repeats),
-        Case("set", "ip_str_warm_1e6", names.__contains__, texts, repeats),
-    ]
-    if (roaring := _installed(report, "pyroaring")) is not None:
-        cases.append(
-            Case("pyroaring", "ip_int_warm_1e6", roaring.BitMap(addresses).__contains__, mixed, repeats)
-        )
-    if (radix := _installed(report, "radix")) is not None:
-        tree = radix.Radix()
-        for address in addresses:
-            tree.add(entries.dotted(address))
-        cases.append(Case("py-radix", "ip_str_warm_1e6", tree.search_best, texts, max(1, repeats // 10)))
-    if (pytricia := _installed(report, "pytricia")) is not None:
-        trie = pytricia.PyTricia(32)
-        for address in addresses:
-            trie[entries.dotted(address)] = 1
-        cases.append(Case("pytricia", "ip_str_warm_1e6", trie.get, texts, max(1, repeats // 10)))
-    return cases
-
-
-def _installed(report: Report, name: str) -> Any:  # noqa: ANN401  # packages without types
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        report.notes.append(f"{name} is not installed and has no row")
-        return None
-
-
-def measure(report: Report, cases: Sequence[Case], rounds: int) -> None:
+def measure(cases: Sequence[Case], rounds: int) -> None:
     """Interleaved: each round measures each case once, after one unmeasured pass."""
-    memory = RandomRead()
-    reads: list[float] = []
     for case in cases:
-        nanoseconds_per_call(case.call, case.arguments, 1)
-    for _ in range(rounds):
-        reads.append(memory.nanoseconds())
-        for case in cases:
-            case.values.append(nanoseconds_per_call(case.call, case.arguments, case.repeats))
+        case.measure()
+    for number in range(rounds):
+        first = number % len(cases)
+        for case in (*cases[first:], *cases[:first]):
+            case.values.append(case.measure())
+
+
+def add_rows(report: Report, cases: Sequence[Case]) -> None:
     for case in cases:
-        _add_row(report, case.subject, case.name, case.values)
-    _add_row(report, "machine", "random_read", reads)
+        _add_row(report, case.subject, case.name, case.metric, case.values)
 
 
 def add_ratios(report: Report, cases: Sequence[Case]) -> None:
-    """Against the empty call, and against each peer that answers the same question."""
-    ours = {case.name: case.values for case in cases if case.subject == "sentra"}
-    for name, values in ours.items():
-        if name != "empty_call":
-            report.ratios[f"lookup.ns_per_lookup.{name}.vs_empty_call"] = ratio_of_rounds(
-                values, ours["empty_call"]
-            )
+    """Against the empty call, against each peer that answers the same question, against memory itself."""
+    ours = {(case.metric, case.name): case.values for case in cases if case.subject == "sentra"}
+    empty = ours["ns_per_lookup", "empty_call"]
+    for (metric, name), values in ours.items():
+        if metric == "ns_per_lookup" and not name.startswith("empty_call"):
+            report.ratios[f"lookup.{metric}.{name}.vs_empty_call"] = ratio_of_rounds(values, empty)
     for case in cases:
-        if case.subject != "sentra":
-            ratio = ratio_of_rounds(ours[case.name], case.values)
-            report.ratios[f"lookup.ns_per_lookup.{case.name}.vs_{case.subject}"] = ratio
-
-
-def measure_random(report: Report, warm: Sequence[Case], rounds: int) -> None:
-    """Ten million hosts, a million different questions: the caches hold neither."""
-    count = 10 * MILLION
-    addresses = entries.seeded_addresses(count)
-    found = _list_of("\n".join(map(entries.dotted, addresses)))
-    chooser = random.Random(_SEED)
-    numbers = _half_hits(
-        addresses, [chooser.getrandbits(32) for _ in range(RANDOM_COUNT)], chooser, RANDOM_COUNT
-    )
-    del addresses
-    texts = [entries.dotted(number) for number in numbers]
-    case = Case("sentra", "ip_str_random_1e7", found.lookup, texts, 1)
-    empty = next(case for case in warm if case.name == "empty_call")
-    memory = RandomRead()
-    reads = []
-    for _ in range(rounds):
-        reads.append(memory.nanoseconds())
-        case.values.append(nanoseconds_per_call(case.call, case.arguments, case.repeats))
-    _add_row(report, "sentra", case.name, case.values)
-    bound = [e + 2 * d for e, d in zip(empty.values, reads, strict=True)]
-    _add_row(report, "machine", "empty_call_plus_two_reads", bound)
-    report.ratios[f"lookup.ns_per_lookup.{case.name}.vs_empty_call_plus_two_reads"] = ratio_of_rounds(
-        case.values, bound
+        if case.subject not in {"sentra", "machine"} and (case.metric, case.name) in ours:
+            ratio = ratio_of_rounds(ours[case.metric, case.name], case.values)
+            report.ratios[f"lookup.{case.metric}.{case.name}.vs_{case.subject}"] = ratio
+    reads = next(case.values for case in cases if case.name == "random_read")
+    bound = [e + 2 * d for e, d in zip(empty, reads, strict=True)]
+    _add_row(report, "machine", "empty_call_plus_two_reads", "ns_per_lookup", bound)
+    name = "ip_str_random_1e7"
+    report.ratios[f"lookup.ns_per_lookup.{name}.vs_empty_call_plus_two_reads"] = ratio_of_rounds(
+        ours["ns_per_lookup", name], bound
     )
 
 
-def _add_row(report: Report, subject: str, case: str, values: Sequence[float]) -> None:
+def _add_row(report: Report, subject: str, case: str, metric: str, values: Sequence[float]) -> None:
     middle = median_with_interval(values)
-    report.rows.append(Row(subject, "ns_per_lookup", middle.value, "ns", case, middle.low, middle.high))
-
-
-def _list_of(text: str) -> Blocklist:
-    builder = Builder()
-    loaded = builder.add_text(text.encode("ascii", "ignore"), format="plain", source="bench", score=8.0)
-    if loaded.accepted_count < 0.99 * (text.count("\n") + 1):
-        raise ValueError(f"only {loaded.accepted_count} entries were accepted: {loaded.rejected[:3]}")
-    return builder.build(epoch=1, sequence=1)
-
-
-def _half_hits(
-    listed: Sequence[int], misses: list[int], chooser: random.Random, count: int = WARM_COUNT
-) -> list[int]:
-    hits = [listed[chooser.randrange(len(listed))] for _ in range(count // 2)]
-    mixed = hits + misses[: count - len(hits)]
-    chooser.shuffle(mixed)
-    return mixed
-
-
-def _shuffled(texts: list[str], chooser: random.Random) -> list[str]:
-    chooser.shuffle(texts)
-    return texts
+    report.rows.append(Row(subject, metric, middle.value, _UNITS[metric], case, middle.low, middle.high))

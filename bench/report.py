@@ -1,10 +1,10 @@
 """Rows of one bench -> JSON and a Markdown table, both with the machine they were measured on."""
 
 import datetime as dt
+import importlib.util
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -118,13 +118,14 @@ def _cpu_model() -> str:
 
 
 def _extension_profile() -> str:
-    """Size and time tell a release build from a quick one when somebody asks later."""
-    module = sys.modules.get("fastmatch._native")
-    if module is None or module.__file__ is None:
-        return "not loaded"
-    status = Path(module.__file__).stat()
+    """Of the built file, whoever loads it: its size and time tell a release build from a quick one later."""
+    found = importlib.util.find_spec("fastmatch._native")
+    if found is None or found.origin is None:
+        return "not built"
+    path = Path(found.origin)
+    status = path.stat()
     built = dt.datetime.fromtimestamp(status.st_mtime, dt.UTC)
-    return f"{status.st_size:,} bytes, built {built:%Y-%m-%d %H:%M} UTC"
+    return f"{path.name}, {status.st_size:,} bytes, built {built:%Y-%m-%d %H:%M} UTC"
 
 
 def _output(*command: str) -> str:

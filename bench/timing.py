@@ -3,11 +3,16 @@
 import gc
 import os
 from collections.abc import Callable, Sequence
+from mmap import MAP_POPULATE, MAP_SHARED, PROT_READ, mmap
+from pathlib import Path
 from statistics import median
 from time import perf_counter_ns
 from typing import Any
 
 from bench.processes import cores
+from fastmatch._native import _random_read_nanoseconds
+
+_NEAR_BYTES = 1 << 14
 
 
 def pin_to_subject_core() -> None:
@@ -45,32 +50,39 @@ def _pass_without(arguments: Sequence[object]) -> int:
 
 
 class RandomRead:
-    """The machine's random read from memory, as the difference of two equal loops.
+    """The machine's random read: a walk through all of `memory` less the same walk through 16 KiB.
 
-    Each step's index depends on the byte that the step before has read, so no step can begin before the last
-    read has ended. The same loop over 16 KiB stays in the first cache; what it lacks is the read from memory.
-    Part of the read may hide behind the interpreter, so this is a lower bound.
+    `memory` is mapped as the structure to compare with is: of its size, with its pages. The short walk stays
+    in the first cache and takes off the arithmetic of a step.
     """
 
-    _MULTIPLIER = 1_103_515_245
-    _STEP = 12_345
-    _MASK = (1 << 29) - 1
+    def __init__(self, memory: mmap) -> None:
+        self._far = memoryview(memory)
+        self._near = memoryview(bytes(_NEAR_BYTES))
+        self._seed = 0
 
-    def __init__(self) -> None:
-        # Written, not only reserved: untouched pages would all be the one page of zeros.
-        self._memory = bytearray(b"\0") * (self._MASK + 1)
-        self._position = 0
+    def nanoseconds(self, steps: int = 20_000, repeats: int = 20) -> float:
+        return self._walk(self._far, steps, repeats) - self._walk(self._near, steps, repeats)
 
-    def nanoseconds(self, steps: int = 10_000, repeats: int = 40) -> float:
-        far = median(self._chase(self._MASK, steps) for _ in range(repeats))
-        return far - median(self._chase((1 << 14) - 1, steps) for _ in range(repeats))
+    def _walk(self, memory: memoryview, steps: int, repeats: int) -> float:
+        values = []
+        for _ in range(repeats):
+            # Another way each time: the second pass would find the first one's lines in the cache.
+            self._seed += 1
+            values.append(_random_read_nanoseconds(memory, steps, self._seed))
+        return median(values)
 
-    def _chase(self, window: int, steps: int) -> float:
-        memory, mask, multiplier, step = self._memory, self._MASK, self._MULTIPLIER, self._STEP
-        # Another way through memory each time, or the second pass would find the first one's lines in the
-        # cache.
-        self._position = position = self._position + 1
-        started = perf_counter_ns()
-        for _ in range(steps):
-            position = (multiplier * position + step + memory[position & window]) & mask
-        return (perf_counter_ns() - started) / steps
+
+def mapped(path: Path) -> mmap:
+    """A file as a worker maps it: shared, read-only, every page present."""
+    with path.open("rb") as file:
+        return mmap(file.fileno(), 0, flags=MAP_SHARED | MAP_POPULATE, prot=PROT_READ)
+
+
+def plain_memory(length: int) -> mmap:
+    """Anonymous memory with content: untouched pages would all be the one page of zeros."""
+    memory = mmap(-1, length)
+    block = b"\1" * (1 << 20)
+    for position in range(0, length, len(block)):
+        memory[position : position + len(block)] = block[: length - position]
+    return memory

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address
+from mmap import mmap
 from typing import Final, Literal, final
 
 _Address = str | bytes | int | IPv4Address | IPv6Address
@@ -215,6 +216,13 @@ def unpack_entries(packed: bytes, /, *, limit: int = 1_000_000) -> list[Entry]:
 
 def canonical_target(target: str, /) -> tuple[str, str]:
     """(canonical target, `network` or `domain`). Raises ValueError with the value and the reason."""
+
+# ---------------------------------------------------------------- bench
+
+def _random_read_nanoseconds(
+    memory: bytes | bytearray | memoryview | mmap, steps: int, seed: int, /
+) -> float:
+    """This machine's dependent random read within `memory`, per step, for the bench."""
 
 # ---------------------------------------------------------------- edge
 

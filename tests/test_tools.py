@@ -108,6 +108,16 @@ def test_missing_test_programs_are_installed_for_root(machine, tmp_path: Path):
     assert told.read_text().split()[-1] == "strace"
 
 
+def test_the_bench_asks_for_the_headers_of_its_python(machine):
+    """A peer that has no wheel is built; without Python.h the compiler's message would be the only hint."""
+    programs = dict.fromkeys(("redis-server", "nginx", "haproxy", "wrk", "strace", "curl", "cc"), "true")
+    python = 'case "$2" in *Python.h*) exit 1 ;; *) echo python3.11-dev ;; esac'
+    path = machine(id="echo 1000", python=python, **programs)
+    assert_one_line(
+        run("need-packages", path, "bench", "python"), "run sudo apt-get install valgrind python3.11-dev"
+    )
+
+
 def test_every_target_of_the_makefile_has_a_help_line():
     """`make help` is the list that the README points at."""
     text = (_ROOT / "Makefile").read_text()

@@ -11,7 +11,7 @@ import pytest
 
 from bench import __main__ as command
 from bench import entries, harness, load, processes, timing
-from bench.report import Report, Row
+from bench.report import Report, Row, describe_machine
 from bench.statistics import median_with_interval, ratio_of_rounds
 
 WRK = """Running 1s test @ http://127.0.0.1:1/
@@ -154,3 +154,23 @@ def test_a_call_costs_more_than_no_call():
     cheap = timing.nanoseconds_per_call(abs, [1] * 1000, 20)
     dear = timing.nanoseconds_per_call(lambda number: [number] * 100, [1] * 1000, 20)
     assert 0 < cheap < dear
+
+
+def test_a_random_read_of_much_memory_costs_more_than_one_of_little():
+    """D of the lookup bench: a walk that the caches hold must not pass for it."""
+    little, much = timing.plain_memory(1 << 16), timing.plain_memory(256 << 20)
+    assert timing.RandomRead(much).nanoseconds(5000, 5) > 5 * abs(
+        timing.RandomRead(little).nanoseconds(5000, 5)
+    )
+
+
+def test_the_report_names_the_extension_that_was_built():
+    """Most benches measure it in other processes and never load it themselves."""
+    assert "_native" in describe_machine()["extension"]
+
+
+def test_mixed_lists_hold_as_many_distinct_entries_as_asked_for():
+    """Figures per entry divide by that number."""
+    lists = entries.mixed_lists(10_000)
+    lines = [line for item in lists for line in item.text.split(b"\n")]
+    assert len(lines) == len(set(lines)) == 10_000

@@ -3,6 +3,7 @@
 
 mod blocklist_classes;
 mod edge_classes;
+mod random_read;
 mod raw;
 
 use pyo3::prelude::*;
@@ -11,6 +12,10 @@ use pyo3::prelude::*;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     blocklist_classes::register(module)?;
     edge_classes::register(module)?;
+    module.add_function(wrap_pyfunction!(
+        random_read::random_read_nanoseconds,
+        module
+    )?)?;
     // The package says what is public; PyO3's own list would have to be repeated in the stub.
     module.delattr("__all__")
 }

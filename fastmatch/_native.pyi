@@ -15,8 +15,10 @@ class Entry:
 
     `target`: an address, a network (host bits must be zero) or a domain. `kind`: `network` for addresses;
     `exact`, `suffix` (the name and everything below) or `below` for domains; None means `network` or
-    `suffix`. `disposition`: `block`, `allow` (an operator's, wins always) or `known_good` (vetoes feeds'
-    blocks; no expiry). `origin`: `feed`, `operator` or `incident`. Times are Unix seconds, 1 to 2**32-1; an
+    `suffix`. `disposition`: `block`, `allow` (an operator's, wins always), `known_good` (vetoes feeds'
+    blocks; no expiry) or, for overlays only, `tombstone`: it removes from the base the entries with its
+    target, kind and origin whose sources it all names (any sources when it names none), and has neither
+    categories nor expiry. `origin`: `feed`, `operator` or `incident`. Times are Unix seconds, 1 to 2**32-1; an
     entry is live while the clock is below `expires`. Raises ValueError naming value and rule.
     """
 
@@ -26,7 +28,7 @@ class Entry:
         *,
         score: float = ...,
         kind: Literal["network", "exact", "suffix", "below"] | None = None,
-        disposition: Literal["block", "allow", "known_good"] = "block",
+        disposition: Literal["block", "allow", "known_good", "tombstone"] = "block",
         origin: Literal["feed", "operator", "incident"] = "feed",
         categories: Iterable[str] = (),
         sources: Iterable[str] = (),
@@ -41,7 +43,7 @@ class Entry:
     @property
     def kind(self) -> Literal["network", "exact", "suffix", "below"]: ...
     @property
-    def disposition(self) -> Literal["block", "allow", "known_good"]: ...
+    def disposition(self) -> Literal["block", "allow", "known_good", "tombstone"]: ...
     @property
     def origin(self) -> Literal["feed", "operator", "incident"]: ...
     @property

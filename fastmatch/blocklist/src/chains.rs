@@ -1,273 +1,283 @@
-//! Chains: what is left to decide about one piece of address space or one domain node.
+//! Chains: the entries that cover one piece of address space or one domain node.
 //!
-//! A chain holds the entries that cover the piece, strongest first, without those that can never decide: behind an entry
-//! that outlives them. A feed's block does not hide operators' and incidents' entries behind it, because a known-good
-//! entry (of an overlay, or on a smaller piece) may still veto it. `known_good` is resolved here: a vetoed chain holds no
-//! feed's block. Equal chains are stored once; chain 0 is "nothing covers".
-
-use std::cmp::Reverse;
+//! A chain is a link, one entry of the most specific target, and the chain of the rest; chain 0 is "nothing covers". What a
+//! network contributes is written once, whatever lies beneath it, so that links never outnumber entries. Each chain has a
+//! head with its strongest entry, which is all that most lookups read. Equal chains are one.
+//!
+//! Nothing is cut because something stronger covers it: an overlay may remove the stronger entry. It removes by target,
+//! origin and sources, so only among entries that agree on these goes what can never decide.
 
 use rapidhash::RapidHashMap;
 
-use crate::builder::Facts;
+use crate::builder::{Fact, Facts};
+use crate::rank::{Kind, Mark, VerdictRecord, can_be_vetoed, strength};
+use crate::render::Section;
+use crate::rule::{HEADS, LINKS, Link, VERDICTS, head};
 use crate::verdict::Disposition;
 
-/// `Origin::Feed` as the strength has it: larger is stronger.
-const FEED: u64 = 0;
+/// A fact's part of a link; the specificity comes with the target.
+#[derive(Clone, Copy)]
+struct Role {
+    mark: Mark,
+    /// Number of the verdict, or of the attributes when the entry is no candidate.
+    subject: u32,
+    /// 0 = never.
+    expires: u32,
+    /// Number of the set of sources.
+    sources: u32,
+}
 
-/// One covering entry as the one rule for verdicts ranks it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Candidate {
-    /// allow (1 bit), score (7), specificity (16), origin (2), rank of sources and categories (38).
+#[derive(Clone, Copy, Default)]
+struct Strongest {
     strength: u64,
     verdict: u32,
-    /// 0 = never.
     expires: u32,
 }
 
-impl Candidate {
-    fn is_feed(self) -> bool {
-        self.strength >> 38 & 3 == FEED
-    }
-
-    fn lives_until(self) -> u32 {
-        if self.expires == 0 {
-            u32::MAX
-        } else {
-            self.expires
-        }
-    }
-
-    /// [verdict, expires, specificity and origin]: see `decision`.
-    pub fn encode(self) -> [u32; 3] {
-        let specificity = (self.strength >> 40) & 0xffff;
-        let origin = 2 - (self.strength >> 38 & 3);
-        [
-            self.verdict,
-            self.expires,
-            u32::try_from(specificity | origin << 16).unwrap_or(0),
-        ]
-    }
-}
-
-/// A fact's part of a candidate; the specificity comes with the target.
-#[derive(Clone, Copy)]
-enum Role {
-    Candidate(Candidate),
-    KnownGood,
-}
-
-/// One distinct verdict.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct VerdictKey {
-    pub disposition: Disposition,
-    pub score_tenths: u8,
-    pub attributes: u32,
-}
-
-#[derive(PartialEq, Eq, Hash)]
-struct ChainKey {
+/// What a head is made of.
+#[derive(Clone, Copy, Default)]
+struct Summary {
+    strongest: Option<Strongest>,
     is_vetoed: bool,
-    candidates: Box<[Candidate]>,
+    has_tombstones: bool,
+}
+
+impl Summary {
+    fn head(&self) -> [u32; 2] {
+        let strongest = self.strongest.map(|found| (found.verdict, found.expires));
+        head(strongest, self.is_vetoed, self.has_tombstones)
+    }
 }
 
 pub(crate) struct Chains {
     roles: Vec<Role>,
-    verdicts: Vec<VerdictKey>,
-    /// Chain n is `candidates[ends[n - 1]..ends[n]]`.
-    ends: Vec<u32>,
-    vetoed: Vec<bool>,
-    candidates: Vec<Candidate>,
-    numbers: RapidHashMap<ChainKey, u32>,
-    single_numbers: RapidHashMap<Candidate, u32>,
-    scratch: Vec<Candidate>,
+    /// In the order of the last tie-break: see `rule::strength`.
+    verdicts: Vec<VerdictRecord>,
+    /// Both by chain number.
+    links: Vec<Link>,
+    summaries: Vec<Summary>,
+    numbers: RapidHashMap<Link, u32>,
+    /// The last link asked for: a feed repeats itself.
+    last: (Link, u32),
+    group: Vec<Role>,
 }
 
 impl Chains {
     pub fn new(facts: &Facts) -> Self {
-        let ranks = attribute_ranks(facts);
-        let mut verdicts = Vec::new();
-        let mut verdict_numbers: RapidHashMap<VerdictKey, u32> = RapidHashMap::default();
-        let roles = facts.facts().iter().map(|fact| {
-            if fact.disposition == Disposition::KnownGood {
-                return Role::KnownGood;
-            }
-            let key = VerdictKey {
-                disposition: fact.disposition,
-                score_tenths: fact.score_tenths,
-                attributes: fact.attributes,
-            };
-            let verdict = *verdict_numbers.entry(key).or_insert_with(|| {
-                verdicts.push(key);
-                u32::try_from(verdicts.len() - 1).unwrap_or(u32::MAX)
-            });
-            let allow = u64::from(fact.disposition == Disposition::Allow);
-            let origin = 2 - fact.origin as u64;
-            let rank = ranks.get(fact.attributes as usize).copied().unwrap_or(0);
-            Role::Candidate(Candidate {
-                strength: allow << 63 | u64::from(fact.score_tenths) << 56 | origin << 38 | rank,
-                verdict,
-                expires: fact.expires,
-            })
+        let order = AttributeOrder::new(facts);
+        let verdicts = verdicts_in_order(facts, &order);
+        let numbers: RapidHashMap<VerdictRecord, u32> = verdicts.iter().copied().zip(0..).collect();
+        let roles = facts.facts().iter().map(|fact| Role {
+            mark: Mark::new(fact.origin, fact.disposition),
+            subject: if is_candidate(fact) {
+                numbers[&verdict_record(fact)]
+            } else {
+                fact.attributes
+            },
+            expires: fact.expires,
+            sources: order.sources[fact.attributes as usize],
         });
-        let roles = roles.collect();
         Self {
-            roles,
+            roles: roles.collect(),
             verdicts,
-            ends: vec![0],
-            vetoed: vec![false],
-            candidates: Vec::new(),
+            links: vec![Link::default()],
+            summaries: vec![Summary::default()],
             numbers: RapidHashMap::default(),
-            single_numbers: RapidHashMap::default(),
-            scratch: Vec::new(),
+            last: ([u32::MAX; 4], 0),
+            group: Vec::new(),
         }
     }
 
-    /// The chain of what `inherited` holds and the `own` (fact, specificity) pairs together.
-    pub fn compose<I>(&mut self, inherited: u32, own: I) -> u32
+    /// The chain of what `inherited` holds and the `own` (fact, specificity) pairs of one target together.
+    pub fn compose<I>(&mut self, inherited: u32, mut own: I) -> u32
     where
         I: ExactSizeIterator<Item = (u32, u16)> + Clone,
     {
-        if own.len() == 0 {
-            return inherited;
+        if own.len() <= 1 {
+            return own.next().map_or(inherited, |(fact, specificity)| {
+                self.chain(self.role(fact, specificity), inherited)
+            });
         }
-        if inherited == 0 && own.len() == 1 {
-            if let Some((Role::Candidate(candidate), specificity)) = own
-                .clone()
-                .next()
-                .map(|(fact, specificity)| (self.role(fact), specificity))
-            {
-                return self.single(ranked(candidate, specificity));
-            }
-        }
-        let mut is_vetoed = self.vetoed[inherited as usize];
-        let mut covering = std::mem::take(&mut self.scratch);
-        covering.clear();
-        covering.extend_from_slice(self.of(inherited));
-        for (fact, specificity) in own {
-            match self.role(fact) {
-                Role::Candidate(candidate) => covering.push(ranked(candidate, specificity)),
-                Role::KnownGood => is_vetoed = true,
-            }
-        }
-        if is_vetoed {
-            covering.retain(|candidate| !candidate.is_feed() || candidate.is_allow());
-        }
-        covering.sort_unstable_by_key(|candidate| {
-            Reverse((
-                candidate.strength,
-                candidate.lives_until(),
-                candidate.verdict,
-            ))
-        });
-        drop_hidden(&mut covering);
-        let number = self.number(is_vetoed, &covering);
-        self.scratch = covering;
-        number
-    }
-
-    fn role(&self, fact: u32) -> Role {
-        self.roles[fact as usize]
-    }
-
-    fn of(&self, chain: u32) -> &[Candidate] {
-        let chain = chain as usize;
-        let start = if chain == 0 { 0 } else { self.ends[chain - 1] };
-        &self.candidates[start as usize..self.ends[chain] as usize]
-    }
-
-    fn single(&mut self, candidate: Candidate) -> u32 {
-        if let Some(number) = self.single_numbers.get(&candidate) {
-            return *number;
-        }
-        let number = self.number(false, &[candidate]);
-        self.single_numbers.insert(candidate, number);
-        number
-    }
-
-    fn number(&mut self, is_vetoed: bool, candidates: &[Candidate]) -> u32 {
-        if candidates.is_empty() && !is_vetoed {
-            return 0;
-        }
-        let key = ChainKey {
-            is_vetoed,
-            candidates: candidates.into(),
-        };
-        if let Some(number) = self.numbers.get(&key) {
-            return *number;
-        }
-        let number = u32::try_from(self.ends.len()).unwrap_or(0);
-        self.candidates.extend_from_slice(candidates);
-        self.ends
-            .push(u32::try_from(self.candidates.len()).unwrap_or(u32::MAX));
-        self.vetoed.push(is_vetoed);
-        self.numbers.insert(key, number);
-        number
-    }
-
-    pub fn verdicts(&self) -> &[VerdictKey] {
-        &self.verdicts
-    }
-
-    pub fn candidates(&self) -> impl Iterator<Item = Candidate> {
-        self.candidates.iter().copied()
-    }
-
-    /// (end in the candidates, vetoed) of each chain, chain 0 included.
-    pub fn ends(&self) -> impl Iterator<Item = (u32, bool)> {
-        self.ends.iter().copied().zip(self.vetoed.iter().copied())
-    }
-}
-
-impl Candidate {
-    fn is_allow(self) -> bool {
-        self.strength >> 63 == 1
-    }
-}
-
-fn ranked(candidate: Candidate, specificity: u16) -> Candidate {
-    Candidate {
-        strength: candidate.strength | u64::from(specificity) << 40,
-        ..candidate
-    }
-}
-
-/// Keeps what can still decide at some time, with or without the feeds' blocks.
-fn drop_hidden(strongest_first: &mut Vec<Candidate>) {
-    let (mut any_until, mut unvetoable_until) = (0, 0);
-    strongest_first.retain(|candidate| {
-        let until = candidate.lives_until();
-        let can_be_vetoed = candidate.is_feed() && !candidate.is_allow();
-        let is_kept = until
-            > if can_be_vetoed {
-                any_until
-            } else {
-                unvetoable_until
-            };
-        any_until = any_until.max(until);
-        if !can_be_vetoed {
-            unvetoable_until = unvetoable_until.max(until);
-        }
-        is_kept
-    });
-}
-
-/// The last tie-break: by sources, then categories; the first in order gets the highest rank.
-fn attribute_ranks(facts: &Facts) -> Vec<u64> {
-    let names = |numbers: &[u32]| -> Vec<&str> {
-        numbers
+        let mut group = std::mem::take(&mut self.group);
+        group.clear();
+        group.extend(own.map(|(fact, specificity)| self.role(fact, specificity)));
+        self.drop_hidden(&mut group);
+        let chain = group
             .iter()
-            .map(|number| &*facts.labels()[*number as usize])
-            .collect()
-    };
-    let mut order: Vec<_> = (0..facts.attributes().len()).collect();
-    order.sort_by_cached_key(|index| {
-        let attributes = &facts.attributes()[*index];
-        (names(&attributes.sources), names(&attributes.categories))
-    });
-    let mut ranks = vec![0; order.len()];
-    for (position, index) in order.iter().enumerate() {
-        ranks[*index] = (order.len() - position) as u64;
+            .fold(inherited, |rest, role| self.chain(*role, rest));
+        self.group = group;
+        chain
     }
-    ranks
+
+    fn role(&self, fact: u32, specificity: u16) -> Role {
+        let role = self.roles[fact as usize];
+        let mark = role.mark.with_specificity(specificity);
+        Role { mark, ..role }
+    }
+
+    fn strength(&self, role: &Role) -> u64 {
+        match role.mark.kind() {
+            Kind::Candidate => strength(
+                self.verdicts[role.subject as usize],
+                role.mark,
+                role.subject,
+            ),
+            Kind::KnownGood | Kind::Tombstone => 0,
+        }
+    }
+
+    /// Keeps, of entries with one origin and one set of sources, what outlives all that is stronger. Equal groups come
+    /// out in an equal order.
+    fn drop_hidden(&self, group: &mut Vec<Role>) {
+        let class = |role: &Role| (role.mark, role.sources);
+        let until = |role: &Role| role.expires.wrapping_sub(1);
+        let weakest_first = |role: &Role| {
+            let strength = self.strength(role);
+            (class(role), strength, until(role), role.subject)
+        };
+        group.sort_unstable_by_key(weakest_first);
+        let mut outlived = None;
+        group.reverse();
+        group.retain(|role| {
+            let (same, longest) = outlived.unwrap_or((class(role), None));
+            let longest = longest.filter(|_| same == class(role));
+            let is_kept = longest.is_none_or(|longest| until(role) > longest);
+            if is_kept {
+                outlived = Some((class(role), Some(until(role))));
+            }
+            is_kept
+        });
+    }
+
+    fn chain(&mut self, role: Role, next: u32) -> u32 {
+        let link = [role.subject, role.expires, role.mark.0, next];
+        if self.last.0 == link {
+            return self.last.1;
+        }
+        let number = match self.numbers.get(&link) {
+            Some(number) => *number,
+            None => self.append(role, link),
+        };
+        self.last = (link, number);
+        number
+    }
+
+    fn append(&mut self, role: Role, link: Link) -> u32 {
+        // There are at most as many links as entries, and those are counted.
+        let number = u32::try_from(self.links.len()).unwrap_or(0);
+        let mut summary = self.summaries[link[3] as usize];
+        match role.mark.kind() {
+            Kind::Candidate => {
+                let is_vetoed = summary.is_vetoed && self.can_be_vetoed(&link);
+                if !is_vetoed {
+                    summary.strongest = Some(stronger(summary.strongest, self.strongest(&link)));
+                }
+            }
+            Kind::KnownGood => {
+                if !summary.is_vetoed {
+                    summary.is_vetoed = true;
+                    summary.strongest = self.strongest_beyond_veto(link[3]);
+                }
+            }
+            Kind::Tombstone => summary.has_tombstones = true,
+        }
+        self.links.push(link);
+        self.summaries.push(summary);
+        self.numbers.insert(link, number);
+        number
+    }
+
+    fn can_be_vetoed(&self, link: &Link) -> bool {
+        can_be_vetoed(self.verdicts[link[0] as usize], Mark(link[2]))
+    }
+
+    fn strongest(&self, link: &Link) -> Strongest {
+        let [verdict, expires, mark, _] = *link;
+        Strongest {
+            strength: strength(self.verdicts[verdict as usize], Mark(mark), verdict),
+            verdict,
+            expires,
+        }
+    }
+
+    fn strongest_beyond_veto(&self, chain: u32) -> Option<Strongest> {
+        let mut strongest = None;
+        let mut rest = chain;
+        while rest != 0 {
+            let link = &self.links[rest as usize];
+            if Mark(link[2]).kind() == Kind::Candidate && !self.can_be_vetoed(link) {
+                strongest = Some(stronger(strongest, self.strongest(link)));
+            }
+            rest = link[3];
+        }
+        strongest
+    }
+
+    pub fn sections(&self) -> [Section<'_>; 3] {
+        [
+            Section::column(HEADS, &self.summaries, Summary::head),
+            Section::new(LINKS, &self.links),
+            Section::new(VERDICTS, &self.verdicts),
+        ]
+    }
+}
+
+/// Among equals what lives longer.
+fn stronger(one: Option<Strongest>, other: Strongest) -> Strongest {
+    let rank = |found: &Strongest| (found.strength, found.expires.wrapping_sub(1));
+    one.filter(|one| rank(one) >= rank(&other)).unwrap_or(other)
+}
+
+/// The sets of sources and categories of a list, by the number of the attributes.
+struct AttributeOrder {
+    /// Place by sources, then categories: the last tie-break.
+    ranks: Vec<u32>,
+    /// The same number for the same sources.
+    sources: Vec<u32>,
+}
+
+impl AttributeOrder {
+    fn new(facts: &Facts) -> Self {
+        let names = |numbers: &[u32]| -> Vec<&str> {
+            numbers
+                .iter()
+                .map(|number| &*facts.labels()[*number as usize])
+                .collect()
+        };
+        let attributes = facts.attributes();
+        let mut order: Vec<_> = (0..attributes.len()).collect();
+        order.sort_by_cached_key(|index| {
+            let sets = &attributes[*index];
+            (names(&sets.sources), names(&sets.categories))
+        });
+        let (mut ranks, mut sources) = (vec![0; order.len()], vec![0; order.len()]);
+        let (mut rank, mut set) = (0, 0);
+        for group in order.chunk_by(|a, b| attributes[*a].sources == attributes[*b].sources) {
+            for index in group {
+                ranks[*index] = rank;
+                sources[*index] = set;
+                rank += 1;
+            }
+            set += 1;
+        }
+        Self { ranks, sources }
+    }
+}
+
+fn verdict_record(fact: &Fact) -> VerdictRecord {
+    let head = fact.disposition as u32 | u32::from(fact.score_tenths) << 8;
+    [head, fact.attributes]
+}
+
+fn is_candidate(fact: &Fact) -> bool {
+    matches!(fact.disposition, Disposition::Block | Disposition::Allow)
+}
+
+/// Each distinct one once.
+fn verdicts_in_order(facts: &Facts, order: &AttributeOrder) -> Vec<VerdictRecord> {
+    let candidates = facts.facts().iter().filter(|fact| is_candidate(fact));
+    let mut verdicts: Vec<_> = candidates.map(verdict_record).collect();
+    verdicts.sort_unstable_by_key(|[head, attributes]| (order.ranks[*attributes as usize], *head));
+    verdicts.dedup();
+    verdicts
 }

@@ -1,15 +1,19 @@
 //! A builder's entries to a list in memory or to a pair of files; both hold the same bytes.
 
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::Path;
 
 use crate::builder::Builder;
 use crate::decision::{Compiled, Decision, compile};
+use crate::entry::Entry;
 use crate::evidence::Evidence;
+use crate::explain::NoEvidence;
 use crate::files;
 use crate::image::Header;
 use crate::list::Blocklist;
+use crate::verdict::Disposition;
 
 /// What a compilation is stamped with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +28,25 @@ pub(crate) struct Layer {
     pub decision: Decision,
     pub evidence: Option<Evidence>,
 }
+
+impl Layer {
+    pub fn entries(&self) -> Result<impl Iterator<Item = Entry>, NoEvidence> {
+        let evidence = self.evidence.as_ref().ok_or(NoEvidence)?;
+        Ok(evidence.entries(&self.decision))
+    }
+}
+
+/// A base has nothing below it that a tombstone could remove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TombstoneInBase;
+
+impl fmt::Display for TombstoneInBase {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a tombstone is for an overlay, a base has nothing below it to remove")
+    }
+}
+
+impl std::error::Error for TombstoneInBase {}
 
 fn compiled(builder: &Builder, stamp: Stamp) -> Compiled {
     // The standard library's keys are random and cost no dependency; the counter tells two compilations apart.
@@ -58,14 +81,27 @@ pub(crate) fn layer(builder: &Builder, stamp: Stamp) -> Layer {
 }
 
 impl Builder {
+    /// Whether the entries can be a base.
+    pub fn check_base(&self) -> Result<(), TombstoneInBase> {
+        let mut facts = self.facts.facts().iter();
+        if facts.any(|fact| fact.disposition == Disposition::Tombstone) {
+            Err(TombstoneInBase)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Compiles in memory, evidence included.
-    pub fn build(&self, stamp: Stamp) -> Blocklist {
-        Blocklist::from_base(layer(self, stamp))
+    pub fn build(&self, stamp: Stamp) -> Result<Blocklist, TombstoneInBase> {
+        self.check_base()?;
+        Ok(Blocklist::from_base(layer(self, stamp)))
     }
 
     /// Compiles to two files. Both are whole before either gets its name, the evidence first: whoever sees the decision
     /// file finds both.
     pub fn write(&self, decision: &Path, evidence: &Path, stamp: Stamp) -> io::Result<()> {
+        self.check_base()
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let compiled = compiled(self, stamp);
         let evidence =
             files::write_aside(evidence, |file| compiled.render_evidence(self).write(file))?;

@@ -13,6 +13,7 @@ use crate::entry::{Entry, Origin, Statement};
 use crate::evidence::Evidence;
 use crate::image::{Header, checksum};
 use crate::memory::Region;
+use crate::rule::Link;
 use crate::target::{Rule, Target};
 use crate::verdict::Disposition;
 
@@ -31,10 +32,10 @@ fn builder() -> Builder {
     for (index, text) in targets.iter().enumerate() {
         let rule = [Rule::Suffix, Rule::Below, Rule::Exact][index % 3];
         let statement = Statement {
-            disposition: if index == 1 {
-                Disposition::KnownGood
-            } else {
-                Disposition::Block
+            disposition: match index {
+                1 => Disposition::KnownGood,
+                3 | 6 => Disposition::Tombstone,
+                _ => Disposition::Block,
             },
             origin: Origin::Feed,
             score_tenths: 10 * u8::try_from(index).expect("few"),
@@ -103,19 +104,21 @@ fn exercise(decision: &Decision) {
     );
     let names = ["a.b.c", "x.a.b.c", "c", "d"].map(|name| decision.domains.chain(name.as_bytes()));
     for chain in chains.into_iter().chain(names).chain([0, 1, u32::MAX]) {
-        let _ = decision.is_vetoed(chain);
-        for live in [decision.live(chain, 5), decision.live_vetoed(chain, 5)]
-            .into_iter()
-            .flatten()
-        {
-            let _ = decision.compare(live, decision, live);
-            let _ = (
-                decision.disposition(live.verdict),
-                decision.score_tenths(live.verdict),
-            );
-            decision
-                .sources(live.verdict)
-                .chain(decision.categories(live.verdict))
+        let ruling = &decision.ruling;
+        let _ = (decision.live(chain, 5), ruling.is_vetoed(chain));
+        let is_removed = |link: &Link| ruling.removes(chain, ruling, link);
+        let _ = ruling.is_vetoed_without(chain, is_removed);
+        let of_both = [false, true].map(|is_vetoed| {
+            let all = ruling.strongest(chain, 5, is_vetoed, |_| false);
+            [all, ruling.strongest(chain, 5, is_vetoed, is_removed)]
+        });
+        for ranked in of_both.into_iter().flatten().flatten() {
+            let verdict = ranked.verdict;
+            let _ = ruling.compare(ranked, ruling, ranked);
+            let _ = (ruling.disposition(verdict), ruling.score_tenths(verdict));
+            ruling
+                .sources(verdict)
+                .chain(ruling.categories(verdict))
                 .for_each(drop);
         }
     }

@@ -1,29 +1,23 @@
 //! The decision file: what a worker maps to judge addresses and names.
 
-use std::cmp::Ordering;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::builder::{Builder, Entry4, Entry6};
 use crate::chains::Chains;
 use crate::domains::{DomainTables, Domains};
-use crate::entry::{MAX_SCORE_TENTHS, Origin};
-use crate::image::{Header, Image, ImageError, Rendering, Section, SectionId};
-use crate::labels::{LabelTables, Labels};
-use crate::memory::{Region, Table};
+use crate::image::{Header, Image, ImageError};
+use crate::labels::LabelTables;
+use crate::memory::Region;
 use crate::ranges::{RangeTables, Ranges, build4, build6};
+use crate::render::Rendering;
+use crate::rule::{Live, Ruling};
 use crate::sweep::{boundaries4, boundaries6};
-use crate::verdict::Disposition;
 use crate::{domains, sweep};
 
 const MAGIC: [u8; 8] = *b"SNTRDCSN";
 const RANGES4: u32 = 1;
 const RANGES6: u32 = 4;
-const CHAIN_ENDS: SectionId = SectionId(16);
-const CANDIDATES: SectionId = SectionId(17);
-const VERDICTS: SectionId = SectionId(18);
-/// In a chain's end: a known-good entry covers, feeds' blocks do not count.
-const VETOED: u32 = 1 << 31;
 
 /// What both files are rendered from.
 pub(crate) struct Compiled {
@@ -67,42 +61,14 @@ pub(crate) fn compile(builder: &Builder, header: Header) -> Compiled {
 
 impl Compiled {
     pub fn render_decision(&self) -> Rendering<'_> {
-        let marked = |(end, is_vetoed)| if is_vetoed { end | VETOED } else { end };
-        let ends: Vec<u32> = self.chains.ends().map(marked).collect();
-        let candidates: Vec<[u32; 3]> = self
-            .chains
-            .candidates()
-            .map(crate::chains::Candidate::encode)
-            .collect();
-        let verdicts: Vec<[u32; 2]> = self
-            .chains
-            .verdicts()
-            .iter()
-            .map(|key| {
-                [
-                    key.disposition as u32 | u32::from(key.score_tenths) << 8,
-                    key.attributes,
-                ]
-            })
-            .collect();
         let mut sections = Vec::new();
         sections.extend(self.ranges4.sections(RANGES4));
         sections.extend(self.ranges6.sections(RANGES6));
         sections.extend(self.domains.sections());
-        sections.push(Section::owned(CHAIN_ENDS, ends));
-        sections.push(Section::owned(CANDIDATES, candidates));
-        sections.push(Section::owned(VERDICTS, verdicts));
+        sections.extend(self.chains.sections());
         sections.extend(self.labels.sections());
         Rendering::new(MAGIC, self.header, sections)
     }
-}
-
-/// One live entry of a chain, decoded.
-#[derive(Clone, Copy)]
-pub(crate) struct Live {
-    pub verdict: u32,
-    specificity: u32,
-    origin: u32,
 }
 
 pub(crate) struct Decision {
@@ -110,10 +76,7 @@ pub(crate) struct Decision {
     ranges4: Ranges<u32>,
     ranges6: Ranges<u128>,
     pub domains: Domains,
-    chain_ends: Table<u32>,
-    candidates: Table<[u32; 3]>,
-    verdicts: Table<[u32; 2]>,
-    labels: Labels,
+    pub ruling: Ruling,
 }
 
 impl Decision {
@@ -131,10 +94,7 @@ impl Decision {
             ranges4: Ranges::open(&image, RANGES4, 32)?,
             ranges6: Ranges::open(&image, RANGES6, 128)?,
             domains: Domains::open(&image)?,
-            chain_ends: image.table(CHAIN_ENDS)?,
-            candidates: image.table(CANDIDATES)?,
-            verdicts: image.table(VERDICTS)?,
-            labels: Labels::open(&image)?,
+            ruling: Ruling::open(&image)?,
             image,
         })
     }
@@ -155,10 +115,6 @@ impl Decision {
         self.image.bytes().len()
     }
 
-    pub fn verdict_count(&self) -> usize {
-        self.verdicts.len()
-    }
-
     #[inline]
     pub fn chain4(&self, address: u32) -> u32 {
         self.ranges4.chain4(address)
@@ -169,99 +125,9 @@ impl Decision {
         self.ranges6.chain6(address)
     }
 
-    #[inline]
-    fn bounds(&self, chain: u32) -> (u32, u32) {
-        let end = |index: u32| self.chain_ends.get(index as usize).copied().unwrap_or(0);
-        (end(chain.wrapping_sub(1)) & !VETOED, end(chain))
-    }
-
-    /// Whether a known-good entry is part of the chain.
-    #[inline]
-    pub fn is_vetoed(&self, chain: u32) -> bool {
-        self.bounds(chain).1 & VETOED != 0
-    }
-
     /// The strongest live entry of a chain.
     #[inline]
     pub fn live(&self, chain: u32, now: u64) -> Option<Live> {
-        self.candidates_of(chain, now).next()
-    }
-
-    /// As `live`, when a known-good entry outside of this list covers the subject.
-    pub fn live_vetoed(&self, chain: u32, now: u64) -> Option<Live> {
-        self.candidates_of(chain, now).find(|live| {
-            live.origin != Origin::Feed as u32
-                || self.disposition(live.verdict) == Disposition::Allow
-        })
-    }
-
-    #[inline]
-    fn candidates_of(&self, chain: u32, now: u64) -> impl Iterator<Item = Live> {
-        let (start, end) = self.bounds(chain);
-        let candidates = self
-            .candidates
-            .get(start as usize..(end & !VETOED) as usize);
-        let is_live = move |expires: u32| expires == 0 || u64::from(expires) > now;
-        candidates
-            .unwrap_or_default()
-            .iter()
-            .filter(move |candidate| is_live(candidate[1]))
-            .map(|candidate| Live {
-                verdict: candidate[0],
-                specificity: candidate[2] & 0xffff,
-                origin: candidate[2] >> 16,
-            })
-    }
-
-    /// The one rule for verdicts between two entries of different lists; `Greater` when ours is stronger.
-    pub fn compare(&self, ours: Live, other: &Self, theirs: Live) -> Ordering {
-        let rank = |list: &Self, live: Live| {
-            let is_allow = list.disposition(live.verdict) == Disposition::Allow;
-            (is_allow, list.score_tenths(live.verdict), live.specificity)
-        };
-        rank(self, ours)
-            .cmp(&rank(other, theirs))
-            // The smaller code of origin and the first sources in order are the stronger.
-            .then_with(|| theirs.origin.cmp(&ours.origin))
-            .then_with(|| {
-                other
-                    .sources(theirs.verdict)
-                    .cmp(self.sources(ours.verdict))
-            })
-            .then_with(|| {
-                other
-                    .categories(theirs.verdict)
-                    .cmp(self.categories(ours.verdict))
-            })
-    }
-
-    #[inline]
-    fn verdict(&self, verdict: u32) -> [u32; 2] {
-        self.verdicts
-            .get(verdict as usize)
-            .copied()
-            .unwrap_or_default()
-    }
-
-    #[inline]
-    pub fn disposition(&self, verdict: u32) -> Disposition {
-        if self.verdict(verdict)[0] & 0xff == Disposition::Allow as u32 {
-            Disposition::Allow
-        } else {
-            Disposition::Block
-        }
-    }
-
-    #[inline]
-    pub fn score_tenths(&self, verdict: u32) -> u8 {
-        self.verdict(verdict)[0].to_le_bytes()[1].min(MAX_SCORE_TENTHS)
-    }
-
-    pub fn sources(&self, verdict: u32) -> impl ExactSizeIterator<Item = &str> {
-        self.labels.sources(self.verdict(verdict)[1])
-    }
-
-    pub fn categories(&self, verdict: u32) -> impl ExactSizeIterator<Item = &str> {
-        self.labels.categories(self.verdict(verdict)[1])
+        self.ruling.live(chain, now)
     }
 }

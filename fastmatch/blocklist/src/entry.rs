@@ -56,6 +56,8 @@ pub struct Statement {
 pub enum StatementError {
     Score,
     KnownGoodExpires,
+    TombstoneExpires,
+    TombstoneCategories,
     TooManyLabels,
     LabelLength,
     ReasonLength,
@@ -66,6 +68,8 @@ impl fmt::Display for StatementError {
         formatter.write_str(match self {
             Self::Score => "the score is not between 0 and 10",
             Self::KnownGoodExpires => "a known_good entry does not expire",
+            Self::TombstoneExpires => "a tombstone does not expire",
+            Self::TombstoneCategories => "a tombstone has no categories",
             Self::TooManyLabels => "more than 64 sources or categories",
             Self::LabelLength => "a source or category is empty or longer than 255 bytes",
             Self::ReasonLength => "the reason is longer than 4096 bytes",
@@ -86,6 +90,14 @@ impl Statement {
         }
         if self.disposition == Disposition::KnownGood && self.expires.is_some() {
             return Err(StatementError::KnownGoodExpires);
+        }
+        if self.disposition == Disposition::Tombstone {
+            if self.expires.is_some() {
+                return Err(StatementError::TombstoneExpires);
+            }
+            if !self.categories.is_empty() {
+                return Err(StatementError::TombstoneCategories);
+            }
         }
         if self.reason.len() > MAX_REASON_BYTES {
             return Err(StatementError::ReasonLength);
@@ -134,4 +146,23 @@ fn as_set(labels: Box<[Box<str>]>) -> Result<Box<[Box<str>]>, StatementError> {
 pub struct Entry {
     pub target: Target,
     pub statement: Arc<Statement>,
+}
+
+impl Entry {
+    pub fn is_tombstone(&self) -> bool {
+        self.statement.disposition == Disposition::Tombstone
+    }
+
+    /// Whether we are a tombstone that removes `other` from the base.
+    pub fn removes(&self, other: &Self) -> bool {
+        let (ours, theirs) = (&self.statement, &other.statement);
+        self.is_tombstone()
+            && self.target == other.target
+            && ours.origin == theirs.origin
+            && (ours.sources.is_empty()
+                || theirs
+                    .sources
+                    .iter()
+                    .all(|source| ours.sources.contains(source)))
+    }
 }

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::fmt;
 
 use crate::address::{Address, Network, NetworkError};
+use crate::compile::Layer;
 use crate::entry::{Entry, Origin};
 use crate::list::Blocklist;
 use crate::name::{Name, NameError};
@@ -75,20 +76,14 @@ pub struct Explanation {
 }
 
 pub(crate) fn explain(list: &Blocklist, subject: &Subject) -> Result<Explanation, NoEvidence> {
-    let mut entries = Vec::new();
-    for layer in list.layers() {
-        let evidence = layer.evidence.as_ref().ok_or(NoEvidence)?;
-        entries.extend(match subject {
-            Subject::Address(address) => evidence.covering_address(*address),
-            Subject::Name(name) => evidence.covering_name(name.as_bytes(), &layer.decision),
-        });
-    }
+    let mut entries = covering_entries(list, subject)?;
     entries.sort_by_cached_key(|entry| {
         let statement = entry.statement.clone();
         let rank = match statement.disposition {
             Disposition::Allow => 0,
             Disposition::KnownGood => 1,
             Disposition::Block => 2,
+            Disposition::Tombstone => 3,
         };
         let strength = Reverse((statement.score_tenths, entry.target.specificity()));
         let sets = (statement.sources.clone(), statement.categories.clone());
@@ -128,4 +123,24 @@ pub(crate) fn explain(list: &Blocklist, subject: &Subject) -> Result<Explanation
         verdict: list.lookup_subject(subject).map(|verdict| verdict.id()),
         version: list.version(),
     })
+}
+
+/// What base and overlay list, without what the overlay removes.
+fn covering_entries(list: &Blocklist, subject: &Subject) -> Result<Vec<Entry>, NoEvidence> {
+    let of_layer = |layer: &Layer| {
+        let evidence = layer.evidence.as_ref().ok_or(NoEvidence)?;
+        Ok(match subject {
+            Subject::Address(address) => evidence.covering_address(*address),
+            Subject::Name(name) => evidence.covering_name(name.as_bytes(), &layer.decision),
+        })
+    };
+    let mut entries = of_layer(&list.base)?;
+    if let Some(overlay) = &list.overlay {
+        let (tombstones, added): (Vec<_>, Vec<_>) = of_layer(overlay)?
+            .into_iter()
+            .partition(Entry::is_tombstone);
+        entries.retain(|entry| !tombstones.iter().any(|tombstone| tombstone.removes(entry)));
+        entries.extend(added);
+    }
+    Ok(entries)
 }

@@ -2,7 +2,7 @@
 
 use crate::decision::Decision;
 
-/// What an entry or a verdict asks for. A verdict is never `KnownGood`.
+/// What an entry or a verdict asks for. A verdict is `Block` or `Allow`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Disposition {
@@ -11,11 +11,14 @@ pub enum Disposition {
     Allow = 1,
     /// Vetoes feeds' blocks on what it covers.
     KnownGood = 2,
+    /// In an overlay: removes from the base the entries with the same target and origin whose sources it all names; without
+    /// sources, whatever theirs are. It is not an entry of the list that base and overlay make.
+    Tombstone = 3,
 }
 
 impl Disposition {
     pub fn from_code(code: u8) -> Option<Self> {
-        [Self::Block, Self::Allow, Self::KnownGood]
+        [Self::Block, Self::Allow, Self::KnownGood, Self::Tombstone]
             .get(usize::from(code))
             .copied()
     }
@@ -25,6 +28,7 @@ impl Disposition {
             Self::Block => "block",
             Self::Allow => "allow",
             Self::KnownGood => "known_good",
+            Self::Tombstone => "tombstone",
         }
     }
 }
@@ -57,21 +61,21 @@ impl<'a> VerdictRef<'a> {
 
     #[inline]
     pub fn disposition(&self) -> Disposition {
-        self.decision.disposition(self.number)
+        self.decision.ruling.disposition(self.number)
     }
 
     /// 0-100; 0 for an allow.
     #[inline]
     pub fn score_tenths(&self) -> u8 {
-        self.decision.score_tenths(self.number)
+        self.decision.ruling.score_tenths(self.number)
     }
 
     pub fn categories(&self) -> impl ExactSizeIterator<Item = &'a str> + use<'a> {
-        self.decision.categories(self.number)
+        self.decision.ruling.categories(self.number)
     }
 
     /// Sources of the entry that decided.
     pub fn sources(&self) -> impl ExactSizeIterator<Item = &'a str> + use<'a> {
-        self.decision.sources(self.number)
+        self.decision.ruling.sources(self.number)
     }
 }

@@ -44,7 +44,9 @@ fn main() {
     };
     let segment = Arc::new(Segment::create(1).expect("memfd"));
     let gate = Arc::new(Gate::new(tables, segment, 0).expect("slot 0"));
-    gate.install(Some(&Arc::new(Builder::new().build(Stamp::default()))));
+    gate.install(Some(&Arc::new(
+        Builder::new().build(Stamp::default()).expect("a base"),
+    )));
     let mut client = Downstream::new(Arc::clone(&gate), "198.51.100.7").expect("an address");
     let mut upstream = Upstream::new(Arc::clone(&gate));
     let mut out = Vec::new();

@@ -62,11 +62,12 @@ pub fn list(entries: &[Entry]) -> Arc<Blocklist> {
     for entry in entries {
         builder.add(entry).expect("few entries");
     }
-    Arc::new(builder.build(Stamp {
+    let stamp = Stamp {
         epoch: 1,
         sequence: 2,
         now: NOW,
-    }))
+    };
+    Arc::new(builder.build(stamp).expect("a base"))
 }
 
 pub fn entry(target: &str, score_tenths: u8) -> Entry {

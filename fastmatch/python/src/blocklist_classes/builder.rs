@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use blocklist::{Blocklist, Builder, Format, ListOptions, LoadReport, Origin, Stamp, Statement};
+use blocklist::{
+    Blocklist, Builder, Disposition, Format, ListOptions, LoadReport, Origin, Stamp, Statement,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -109,8 +111,18 @@ pub(crate) fn stamp(
     })
 }
 
-pub(crate) fn build(py: Python<'_>, builder: &Builder, stamp: Stamp) -> Blocklist {
+fn listed_disposition(name: &str) -> PyResult<Disposition> {
+    let known = disposition_named(name)?;
+    if known == Disposition::Tombstone {
+        let reason = "a list's disposition is block, allow or known_good";
+        return Err(value_error(name, reason));
+    }
+    Ok(known)
+}
+
+pub(crate) fn build(py: Python<'_>, builder: &Builder, stamp: Stamp) -> PyResult<Blocklist> {
     py.detach(|| builder.build(stamp))
+        .map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
 #[pymethods]
@@ -151,7 +163,7 @@ impl PyBuilder {
         last_seen: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyLoadReport> {
         let statement = Statement {
-            disposition: disposition_named(disposition)?,
+            disposition: listed_disposition(disposition)?,
             origin: Origin::Feed,
             score_tenths: tenths(score)?,
             sources: Box::new([source.into()]),
@@ -196,7 +208,7 @@ impl PyBuilder {
             py,
             &self.0,
             stamp(epoch, sequence, now)?,
-        )))
+        )?))
     }
 
     #[pyo3(
@@ -213,6 +225,9 @@ impl PyBuilder {
         now: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let stamp = stamp(epoch, sequence, now)?;
+        self.0
+            .check_base()
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
         let (decision, evidence) = (Path::new(decision_path), Path::new(evidence_path));
         py.detach(|| self.0.write(decision, evidence, stamp))
             .map_err(|error| os_error(&error, decision_path))

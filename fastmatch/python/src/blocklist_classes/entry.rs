@@ -25,9 +25,10 @@ pub(crate) fn disposition_named(name: &str) -> PyResult<Disposition> {
         "block" => Ok(Disposition::Block),
         "allow" => Ok(Disposition::Allow),
         "known_good" => Ok(Disposition::KnownGood),
+        "tombstone" => Ok(Disposition::Tombstone),
         other => Err(value_error(
             other,
-            "disposition is block, allow or known_good",
+            "disposition is block, allow, known_good or tombstone",
         )),
     }
 }

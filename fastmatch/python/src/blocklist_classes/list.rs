@@ -150,7 +150,8 @@ impl PyBlocklist {
                 .add(&entry)
                 .map_err(|error| PyValueError::new_err(error.to_string()))?;
         }
-        Ok(Self::new(build(py, &builder, stamp(epoch, sequence, now)?)))
+        let stamp = stamp(epoch, sequence, now)?;
+        build(py, &builder, stamp).map(Self::new)
     }
 
     #[staticmethod]

@@ -18,8 +18,8 @@ class Entry:
     `suffix`. `disposition`: `block`, `allow` (an operator's, wins always), `known_good` (vetoes feeds'
     blocks; no expiry) or, for overlays only, `tombstone`: it removes from the base the entries with its
     target, kind and origin whose sources it all names (any sources when it names none), and has neither
-    categories nor expiry. `origin`: `feed`, `operator` or `incident`. Times are Unix seconds, 1 to 2**32-1; an
-    entry is live while the clock is below `expires`. Raises ValueError naming value and rule.
+    categories nor expiry. `origin`: `feed`, `operator` or `incident`. Times are Unix seconds, 1 to 2**32-1;
+    an entry is live while the clock is below `expires`. Raises ValueError naming value and rule.
     """
 
     def __new__(
@@ -171,9 +171,9 @@ class Blocklist:
     ) -> Blocklist:
         """Map the files read-only. Raises OSError, or ValueError naming the field or section that is wrong.
 
-        Header and section table are checked always. With `prefault` every page is present. With `verify` every
-        checksum is checked: once, by who wrote the files; lookups in a body that was damaged later are wrong
-        but harmless.
+        Header and section table are checked always. With `prefault` every page is present. With `verify`
+        every checksum is checked: once, by who wrote the files; lookups in a body that was damaged later are
+        wrong but harmless.
         """
     def __contains__(self, target: _Address, /) -> bool:
         """True when the target, an address or a name, is blocked at any score above 0."""
@@ -211,10 +211,13 @@ class Blocklist:
         """Unix seconds at which the base was compiled (`now` of build)."""
 
 def pack_entries(entries: Iterable[Entry], /) -> bytes:
-    """Entries in the flat, versioned, checksummed form that travels to workers and through the store."""
+    """Entries in the flat, sorted, versioned, checksummed form that travels to workers and through the store.
+
+    Canonical: a set of entries has one pack, in whatever order they come and however often.
+    """
 
 def unpack_entries(packed: bytes, /, *, limit: int = 1_000_000) -> list[Entry]:
-    """Raises ValueError naming offset and rule; trusts nothing."""
+    """In the order of the pack. Raises ValueError naming offset and rule; trusts nothing."""
 
 def canonical_target(target: str, /) -> tuple[str, str]:
     """(canonical target, `network` or `domain`). Raises ValueError with the value and the reason."""

@@ -150,7 +150,7 @@ def test_anything_that_is_no_pack_is_refused(packed):
 
 def test_a_pack_is_read_up_to_the_limit():
     """A writer gone wrong must not fill the memory."""
-    assert unpack_entries(packs, limit=len(ENTRIES)) == ENTRIES
+    assert set(unpack_entries(packs, limit=len(ENTRIES))) == set(ENTRIES)
     with pytest.raises(ValueError, match="limit"):
         unpack_entries(packs, limit=len(ENTRIES) - 1)
     with pytest.raises(ValueError, match=r"behind|long"):

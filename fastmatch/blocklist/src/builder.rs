@@ -3,156 +3,51 @@
 //! A feed's million lines share a handful of facts, so an entry costs 12 bytes (IPv4), 32 (IPv6) or 12 and its text.
 
 use std::fmt;
-use std::hash::Hash;
-use std::num::NonZeroU32;
-
-use rapidhash::RapidHashMap;
 
 use crate::address::Network;
-use crate::entry::{Entry, Origin, Statement};
+use crate::entry::Entry;
+use crate::order;
 use crate::target::{Rule, Target};
-use crate::verdict::Disposition;
+
+pub(crate) use crate::facts::{Attributes, Fact, Facts};
 
 /// More entries or more text than 32-bit positions reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLarge;
 
+impl TooLarge {
+    pub(crate) const MESSAGE: &'static str = "a list holds at most 4 GiB of names and 2^30 entries";
+}
+
 impl fmt::Display for TooLarge {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a list holds at most 4 GiB of names and 2^30 entries")
+        formatter.write_str(Self::MESSAGE)
     }
 }
 
 impl std::error::Error for TooLarge {}
 
-/// A statement with its strings replaced by numbers; 0 stands for no time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Fact {
-    pub disposition: Disposition,
-    pub origin: Origin,
-    pub score_tenths: u8,
-    pub attributes: u32,
-    pub reason: u32,
-    pub first_seen: u32,
-    pub last_seen: u32,
-    pub expires: u32,
-}
+/// Domain nodes and chains are numbered from 1 and doubled, hence a quarter.
+pub(crate) const MAX_ENTRIES: usize = (u32::MAX / 4) as usize;
 
-/// Numbers of label strings, in the order of the strings.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Attributes {
-    pub sources: Box<[u32]>,
-    pub categories: Box<[u32]>,
-}
-
-/// Values in order of first appearance, each once.
-pub(crate) struct Interner<T> {
-    values: Vec<T>,
-    numbers: RapidHashMap<T, u32>,
-}
-
-impl<T> Default for Interner<T> {
-    fn default() -> Self {
-        Self {
-            values: Vec::new(),
-            numbers: RapidHashMap::default(),
-        }
-    }
-}
-
-impl<T: Clone + Eq + Hash> Interner<T> {
-    fn number<Q>(&mut self, value: &Q) -> u32
-    where
-        T: std::borrow::Borrow<Q>,
-        Q: Eq + Hash + ?Sized,
-        for<'q> T: From<&'q Q>,
-    {
-        if let Some(number) = self.numbers.get(value) {
-            return *number;
-        }
-        self.append(T::from(value))
-    }
-
-    fn number_of(&mut self, value: T) -> u32 {
-        match self.numbers.get(&value) {
-            Some(number) => *number,
-            None => self.append(value),
-        }
-    }
-
-    fn append(&mut self, value: T) -> u32 {
-        // Every value belongs to an entry, and entries are counted against the same bound.
-        let number = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
-        self.values.push(value.clone());
-        self.numbers.insert(value, number);
-        number
-    }
-
-    pub fn values(&self) -> &[T] {
-        &self.values
-    }
-}
-
-/// Interned facts and their strings.
-#[derive(Default)]
-pub(crate) struct Facts {
-    distinct: Interner<Fact>,
-    attributes: Interner<Attributes>,
-    labels: Interner<Box<str>>,
-    reasons: Interner<Box<str>>,
-}
-
-impl Facts {
-    pub fn number(&mut self, statement: &Statement) -> u32 {
-        let labels = &mut self.labels;
-        let mut numbers = |set: &[Box<str>]| {
-            set.iter()
-                .map(|label| labels.number::<str>(label))
-                .collect()
-        };
-        let attributes = Attributes {
-            sources: numbers(&statement.sources),
-            categories: numbers(&statement.categories),
-        };
-        let seconds = |time: Option<NonZeroU32>| time.map_or(0, NonZeroU32::get);
-        let fact = Fact {
-            disposition: statement.disposition,
-            origin: statement.origin,
-            score_tenths: statement.score_tenths,
-            attributes: self.attributes.number_of(attributes),
-            reason: self.reasons.number::<str>(&statement.reason),
-            first_seen: seconds(statement.first_seen),
-            last_seen: seconds(statement.last_seen),
-            expires: seconds(statement.expires),
-        };
-        self.distinct.number_of(fact)
-    }
-
-    pub fn facts(&self) -> &[Fact] {
-        self.distinct.values()
-    }
-
-    pub fn attributes(&self) -> &[Attributes] {
-        self.attributes.values()
-    }
-
-    pub fn labels(&self) -> &[Box<str>] {
-        self.labels.values()
-    }
-
-    pub fn reasons(&self) -> &[Box<str>] {
-        self.reasons.values()
-    }
-}
-
-#[derive(Clone, Copy)]
+/// In the order of targets, then facts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Entry4 {
     pub start: u32,
     pub length: u8,
     pub fact: u32,
 }
 
-#[derive(Clone, Copy)]
+impl Entry4 {
+    #[inline]
+    fn key(&self) -> (u64, u32) {
+        let target = u64::from(self.start) << 8 | u64::from(self.length);
+        (target, self.fact)
+    }
+}
+
+/// In the order of targets, then facts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Entry6 {
     pub start: u128,
     pub length: u8,
@@ -182,7 +77,7 @@ impl Builder {
         Self::default()
     }
 
-    /// Entries added so far; the same entry added twice counts twice here and once when compiled.
+    /// Entries added so far. One that was added twice counts twice until the builder compiles or packs.
     pub fn len(&self) -> usize {
         self.entries4.len() + self.entries6.len() + self.domains.len()
     }
@@ -193,12 +88,17 @@ impl Builder {
 
     pub fn add(&mut self, entry: &Entry) -> Result<(), TooLarge> {
         let fact = self.facts.number(&entry.statement);
-        match &entry.target {
+        self.add_target(&entry.target, fact)
+    }
+
+    pub(crate) fn add_target(&mut self, target: &Target, fact: u32) -> Result<(), TooLarge> {
+        match target {
             Target::Network(network) => self.add_network(*network, fact),
             Target::Domain { name, rule } => self.add_domain(name.as_bytes(), *rule, fact),
         }
     }
 
+    #[inline]
     pub(crate) fn add_network(&mut self, network: Network, fact: u32) -> Result<(), TooLarge> {
         self.check_room()?;
         match network {
@@ -217,6 +117,7 @@ impl Builder {
     }
 
     /// `name` is canonical, so at most 253 bytes.
+    #[inline]
     pub(crate) fn add_domain(
         &mut self,
         name: &[u8],
@@ -236,16 +137,84 @@ impl Builder {
         Ok(())
     }
 
-    /// Domain nodes and chains are numbered from 1 and doubled, hence a quarter.
+    #[inline]
     fn check_room(&self) -> Result<(), TooLarge> {
-        if self.len() >= (u32::MAX / 4) as usize {
+        if self.len() >= MAX_ENTRIES {
             Err(TooLarge)
         } else {
             Ok(())
         }
     }
 
+    #[inline]
     pub(crate) fn name_of(&self, entry: &DomainEntry) -> &[u8] {
         &self.text[entry.offset as usize..][..usize::from(entry.length)]
+    }
+
+    /// Networks in order, each once. Costs a glance when they are: lists often are, packs always.
+    pub(crate) fn sort_networks(&mut self) {
+        let is_strict = |is_less: bool| is_less;
+        if !self
+            .entries4
+            .is_sorted_by(|a, b| is_strict(a.key() < b.key()))
+        {
+            self.entries4.sort_unstable_by_key(Entry4::key);
+            self.entries4.dedup();
+        }
+        if !self.entries6.is_sorted_by(|a, b| is_strict(a < b)) {
+            self.entries6.sort_unstable();
+            self.entries6.dedup();
+        }
+    }
+
+    /// The one form that a set of entries has: facts in their order and none unused, networks and domains in theirs.
+    pub(crate) fn make_canonical(&mut self) {
+        let mut is_used = vec![false; self.facts.facts().len()];
+        for fact in self.fact_numbers() {
+            is_used[*fact as usize] = true;
+        }
+        let numbers = self.facts.sort(&is_used);
+        for fact in self.fact_numbers() {
+            *fact = numbers[*fact as usize];
+        }
+        self.sort_networks();
+        self.sort_domains();
+    }
+
+    fn fact_numbers(&mut self) -> impl Iterator<Item = &mut u32> {
+        let networks4 = self.entries4.iter_mut().map(|entry| &mut entry.fact);
+        let networks6 = self.entries6.iter_mut().map(|entry| &mut entry.fact);
+        let domains = self.domains.iter_mut().map(|entry| &mut entry.fact);
+        networks4.chain(networks6).chain(domains)
+    }
+
+    /// By name (`order`), rule and fact, each once. The text stays where it is.
+    fn sort_domains(&mut self) {
+        let text = &self.text;
+        let name =
+            |entry: &DomainEntry| &text[entry.offset as usize..][..usize::from(entry.length)];
+        let compare = |a: &DomainEntry, b: &DomainEntry| {
+            let names = if a.offset == b.offset {
+                std::cmp::Ordering::Equal
+            } else {
+                order::compare(name(a), name(b))
+            };
+            names.then((a.rule, a.fact).cmp(&(b.rule, b.fact)))
+        };
+        if self.domains.is_sorted_by(|a, b| compare(a, b).is_lt()) {
+            return;
+        }
+        let keyed = self
+            .domains
+            .iter()
+            .map(|entry| (order::sort_key(name(entry)), *entry));
+        let mut keyed: Vec<(u128, DomainEntry)> = keyed.collect();
+        keyed.sort_unstable_by(|(left_key, left), (right_key, right)| {
+            left_key.cmp(right_key).then_with(|| compare(left, right))
+        });
+        keyed.dedup_by(|(_, later), (_, former)| compare(later, former).is_eq());
+        self.domains.clear();
+        self.domains
+            .extend(keyed.into_iter().map(|(_, entry)| entry));
     }
 }

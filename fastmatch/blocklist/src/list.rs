@@ -15,11 +15,11 @@ use crate::explain::{Explanation, NoEvidence, Subject, explain};
 use crate::image::{Header, ImageError};
 use crate::pack::PackError;
 use crate::target::Target;
-use crate::unpack::unpack;
+use crate::unpack::Limits;
 use crate::verdict::VerdictRef;
 
 /// More than an operator's overlay ever holds, and still compiled in about a second.
-const MAX_OVERLAY_ENTRIES: usize = 1_000_000;
+const OVERLAY_LIMITS: Limits = Limits::of_entries(1_000_000);
 
 /// The coarse clock expiry is judged by, in Unix seconds.
 #[derive(Debug, Default)]
@@ -100,11 +100,7 @@ impl Blocklist {
     /// The same base and clock with these entries above it. Cost: that of compiling the overlay.
     pub fn with_overlay(&self, packed: &[u8], sequence: u64) -> Result<Self, PackError> {
         let mut builder = Builder::new();
-        unpack(packed, MAX_OVERLAY_ENTRIES, |entry| {
-            builder
-                .add(&entry)
-                .map_err(|_| "the entries do not fit one list")
-        })?;
+        builder.add_packed(packed, OVERLAY_LIMITS)?;
         let (epoch, _) = self.version();
         let overlay = layer(
             &builder,

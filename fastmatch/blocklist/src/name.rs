@@ -150,6 +150,17 @@ impl Name {
         Ok(name)
     }
 
+    /// Whether `parse_checked` takes this text and leaves it as it is. Copies nothing.
+    pub(crate) fn is_canonical_entry(text: &[u8]) -> bool {
+        if check(text) != Ok(true) {
+            return false;
+        }
+        let mut labels = text.split(|byte| *byte == b'.');
+        let has_punycode = text.windows(4).any(|part| part == b"xn--")
+            && labels.any(|label| label.starts_with(b"xn--"));
+        !has_punycode || idna::domain_to_ascii_cow(text, AsciiDenyList::EMPTY).is_ok()
+    }
+
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]

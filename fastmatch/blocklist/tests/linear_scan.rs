@@ -1,4 +1,4 @@
-//! Compiled lists against a linear scan, packs against their entries.
+//! Compiled lists against a linear scan.
 
 mod universe;
 
@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use blocklist::address::{Address, Network};
-use blocklist::{Builder, Disposition, Entry, Origin, Stamp, Statement, Target, pack, unpack};
+use blocklist::{Builder, Disposition, Entry, Origin, Stamp, Statement, Target};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use universe::{build, check, entry, subjects};
@@ -17,24 +17,6 @@ proptest! {
     #[test]
     fn a_list_says_what_the_scan_says(entries in vec(entry(), 0..40)) {
         check(&build(&entries), &entries, &subjects())?;
-    }
-
-    #[test]
-    fn entries_survive_packing(entries in vec(entry(), 0..40)) {
-        let mut unpacked = Vec::new();
-        unpack(&pack(&entries), 40, |entry| { unpacked.push(entry); Ok(()) }).expect("a pack");
-        prop_assert_eq!(unpacked, entries);
-    }
-
-    #[test]
-    fn a_damaged_pack_is_refused(entries in vec(entry(), 1..10), at: prop::sample::Index, flip in 1_u8..=255, cut: prop::sample::Index) {
-        let packed = pack(&entries);
-        let mut flipped = packed.clone();
-        flipped[at.index(packed.len())] ^= flip;
-        prop_assert!(unpack(&flipped, 100, |_| Ok(())).is_err());
-        prop_assert!(unpack(&packed[..cut.index(packed.len())], 100, |_| Ok(())).is_err());
-        let limited = unpack(&packed, entries.len() - 1, |_| Ok(()));
-        prop_assert!(limited.is_err());
     }
 }
 

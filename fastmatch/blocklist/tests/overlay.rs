@@ -5,11 +5,11 @@ mod universe;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use blocklist::{Blocklist, Builder, Disposition, Entry, Stamp, Statement, pack};
+use blocklist::{Blocklist, Builder, Disposition, Entry, Stamp, Statement};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use universe::{build, check, covers, entry, look_up, scan, seen, subjects};
+use universe::{build, check, covers, entry, look_up, pack, scan, seen, subjects};
 
 /// Which sources a tombstone names, given those of the entry it aims at.
 #[derive(Clone, Copy, Debug)]

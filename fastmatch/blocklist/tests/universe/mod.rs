@@ -228,3 +228,7 @@ pub fn check(
     }
     Ok(())
 }
+
+pub fn pack(entries: &[Entry]) -> Vec<u8> {
+    blocklist::pack(entries).expect("few")
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use blocklist::{Disposition, Entry, Origin, Rule, Statement, Target};
+use blocklist::{Disposition, Entry, Limits, Origin, Rule, Statement, Target};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -205,7 +205,9 @@ pub(crate) fn pack_entries<'py>(
     entries: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let entries = entries_of(entries)?;
-    let packed = py.detach(|| blocklist::pack(&entries));
+    let packed = py
+        .detach(|| blocklist::pack(&entries))
+        .map_err(|error| PyValueError::new_err(error.to_string()))?;
     Ok(PyBytes::new(py, &packed))
 }
 
@@ -218,11 +220,8 @@ pub(crate) fn unpack_entries(
 ) -> PyResult<Vec<PyEntry>> {
     let packed = packed.as_bytes();
     let mut entries = Vec::new();
-    let keep = |entry| {
-        entries.push(PyEntry(entry));
-        Ok(())
-    };
-    py.detach(|| blocklist::unpack(packed, limit, keep))
+    let keep = |entry| entries.push(PyEntry(entry));
+    py.detach(|| blocklist::unpack(packed, Limits::of_entries(limit), keep))
         .map_err(|error| PyValueError::new_err(format!("packed entries, {error}")))?;
     Ok(entries)
 }

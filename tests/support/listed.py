@@ -67,6 +67,14 @@ listed = st.builds(
 )
 
 
+def tombstone_for(aim: Listed, sources: tuple[str, ...]) -> Listed:
+    """It aims at one entry; whether it removes it depends on the sources."""
+    return Listed(aim.target, aim.kind, 0.0, "tombstone", aim.origin, sources)
+
+
+named_sources = st.sampled_from([(), ("p",), ("q",), ("p", "q"), ("z",)])
+
+
 def _spelled(name: str, style: int) -> str:
     return [name, name.upper(), name + ".", name.title() + "."][style]
 

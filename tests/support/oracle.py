@@ -4,11 +4,12 @@ Shares no code with them: addresses are the standard library's, names are string
 """
 
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal
 
 Kind = Literal["network", "exact", "suffix", "below"]
-Disposition = Literal["block", "allow", "known_good"]
+Disposition = Literal["block", "allow", "known_good", "tombstone"]
 Origin = Literal["feed", "operator", "incident"]
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -50,6 +51,7 @@ def address_of(text: str) -> Address:
     return address
 
 
+@cache
 def network_of(text: str) -> Network:
     """A network inside the mapped range is an IPv4 network."""
     network = ip_network(text)
@@ -114,6 +116,23 @@ def explain(entries: list[Listed], subject: Address | str, now: int) -> list[Cov
         decided = can_decide and not any(earlier.decided for earlier in explained)
         explained.append(Covered(listed, is_live, is_vetoed, decided))
     return explained
+
+
+def removes(tombstone: Listed, listed: Listed) -> bool:
+    same = (tombstone.kind, tombstone.origin) == (listed.kind, listed.origin)
+    target_of = network_of if listed.kind == "network" else name_of
+    return (
+        same
+        and target_of(tombstone.target) == target_of(listed.target)
+        and (not tombstone.sources or set(listed.sources) <= set(tombstone.sources))
+    )
+
+
+def remaining(base: list[Listed], overlay: list[Listed]) -> list[Listed]:
+    """What a list says that is rebuilt from base and overlay: a tombstone removes from the base alone."""
+    tombstones = [listed for listed in overlay if listed.disposition == "tombstone"]
+    kept = [listed for listed in base if not any(removes(tombstone, listed) for tombstone in tombstones)]
+    return kept + [listed for listed in overlay if listed.disposition != "tombstone"]
 
 
 def verdict(entries: list[Listed], subject: Address | str, now: int) -> Said | None:

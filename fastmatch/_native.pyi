@@ -1,9 +1,11 @@
 """The compiled module's surface. Written by hand, held against the built module by stubtest."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from mmap import mmap
 from typing import Final, Literal, final
+
+from typing_extensions import Buffer
 
 _Address = str | bytes | int | IPv4Address | IPv6Address
 
@@ -188,6 +190,27 @@ class Blocklist:
         """
     def lookup_domain(self, name: str, /) -> Verdict | None:
         """The verdict on a host name. A name too long or not a domain: ValueError."""
+    def lookup_ipv4_batch(self, addresses: Buffer, out: Buffer, /) -> int:
+        """Verdicts on many IPv4 addresses; returns how many have one.
+
+        `addresses`: native unsigned items of 4 bytes (`array("I")`, numpy `uint32`). `out`: as many writable
+        unsigned items of 1, 2 or 4 bytes, elsewhere in memory: 0 for no verdict, else 1 + the position in
+        `verdicts`. From 20,000 items on the interpreter lock is released; a thread that writes the input
+        meanwhile changes what is judged, nothing else. Raises TypeError for what has no buffer and
+        ValueError naming argument, value and rule; nothing has been written then.
+        """
+    def lookup_ipv6_batch(self, addresses: Buffer, out: Buffer, /) -> int:
+        """As `lookup_ipv4_batch`; `addresses` are bytes, 16 each, in network order."""
+    def lookup_domain_batch(self, names: Collection[str], out: Buffer, /) -> int:
+        """As `lookup_ipv4_batch`; what is no domain gets the largest value of an item and does not count.
+
+        An item that is no str raises TypeError with its position; names before it may have been judged.
+        """
+    def lookup_domain_blob(self, text: Buffer, offsets: Buffer, out: Buffer, /) -> int:
+        """As `lookup_domain_batch`, of names in one UTF-8 text: name n is `text[offsets[n]:offsets[n + 1]]`.
+
+        `offsets`: native unsigned items of 4 or 8 bytes, ascending, one more than there are names.
+        """
     def _nothing(self, object: object, /) -> None:  # noqa: A002 - what it is called with does not matter
         """An empty call of the shape of `lookup`, for the bench."""
     def explain(self, target: str, /) -> Explanation:

@@ -1,5 +1,7 @@
 //! Entries, lists and verdicts as Python sees them.
 
+mod batch;
+mod buffers;
 mod builder;
 mod entry;
 mod inputs;

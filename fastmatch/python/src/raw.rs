@@ -1,4 +1,5 @@
-//! Methods of one argument below `PyO3`'s argument parsing, and the bytes of a `str`: the only module with `unsafe`.
+//! Methods of one argument below `PyO3`'s argument parsing, the bytes of a `str`, and buffers that other threads may write:
+//! the only module with `unsafe`.
 //!
 //! `PyO3` calls methods as `METH_FASTCALL | METH_KEYWORDS`: keywords are looked for, arguments collected into an array, and
 //! a guard counts the thread as attached. `METH_O` hands over the one argument as it is; DESIGN.md has the figures.
@@ -6,9 +7,12 @@
 #![allow(unsafe_code)]
 
 use std::ffi::CStr;
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
+use pyo3::buffer::PyUntypedBuffer;
 use pyo3::ffi;
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
@@ -144,4 +148,97 @@ pub(crate) fn integer(value: &Bound<'_, PyAny>) -> Option<i64> {
     // SAFETY: `number` is an int, for which this call raises nothing.
     let bits = unsafe { ffi::PyLong_AsLongLongAndOverflow(number.as_ptr(), &raw mut overflow) };
     (overflow == 0).then_some(bits)
+}
+
+/// An item of a buffer. Any bytes are one.
+pub(crate) trait Word: Copy + Default {
+    /// # Safety
+    /// `place` is aligned and its memory is there.
+    unsafe fn load(place: *mut Self) -> Self;
+    /// # Safety
+    /// As `load`, and the memory may be written.
+    unsafe fn store(self, place: *mut Self);
+}
+
+macro_rules! words {
+    ($($word:ty: $atomic:ty),*) => {$(
+        impl Word for $word {
+            #[inline]
+            unsafe fn load(place: *mut Self) -> Self {
+                // SAFETY: the caller's. Relaxed loads of at most a word never write, so read-only memory is fine too.
+                unsafe { <$atomic>::from_ptr(place) }.load(Ordering::Relaxed)
+            }
+
+            #[inline]
+            unsafe fn store(self, place: *mut Self) {
+                // SAFETY: the caller's.
+                unsafe { <$atomic>::from_ptr(place) }.store(self, Ordering::Relaxed);
+            }
+        }
+    )*};
+}
+
+words!(u8: AtomicU8, u16: AtomicU16, u32: AtomicU32, u64: AtomicU64);
+
+/// The items of an exported buffer. Without the interpreter lock any thread may write them, so there is never a reference to
+/// them: items are copied out and in one by one, by atomic loads and stores without an order.
+#[derive(Clone, Copy)]
+pub(crate) struct Items<'a, T> {
+    start: *mut T,
+    count: usize,
+    buffer: PhantomData<&'a PyUntypedBuffer>,
+}
+
+// SAFETY: all access is atomic, and the exporter keeps the memory in place while the buffer is held.
+unsafe impl<T: Word> Send for Items<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Word> Sync for Items<'_, T> {}
+
+impl<'a, T: Word> Items<'a, T> {
+    /// All bytes of the buffer as items of this width; None when they do not lie in a row or are misaligned.
+    pub fn of(buffer: &'a PyUntypedBuffer) -> Option<Self> {
+        let start: *mut T = buffer.buf_ptr().cast();
+        let count = buffer.len_bytes() / size_of::<T>();
+        let is_fit = buffer.is_c_contiguous() && (start.is_aligned() || count == 0);
+        is_fit.then_some(Self {
+            start,
+            count,
+            buffer: PhantomData,
+        })
+    }
+
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Copies from `first` on until `target` is full or nothing is left.
+    #[inline]
+    pub fn read(&self, first: usize, target: &mut [T]) {
+        let left = self.count.saturating_sub(first);
+        for (index, item) in target.iter_mut().take(left).enumerate() {
+            // SAFETY: first + index < count, and `of` has checked the alignment.
+            *item = unsafe { T::load(self.start.add(first + index)) };
+        }
+    }
+}
+
+/// Items of a buffer that is not read-only.
+#[derive(Clone, Copy)]
+pub(crate) struct WritableItems<'a, T>(Items<'a, T>);
+
+impl<'a, T: Word> WritableItems<'a, T> {
+    pub fn of(buffer: &'a PyUntypedBuffer) -> Option<Self> {
+        let items = Items::of(buffer)?;
+        (!buffer.readonly()).then_some(Self(items))
+    }
+
+    /// Items beyond the end are dropped.
+    #[inline]
+    pub fn write(&self, first: usize, source: impl Iterator<Item = T>) {
+        let left = self.0.count.saturating_sub(first);
+        for (index, item) in source.take(left).enumerate() {
+            // SAFETY: first + index < count, `Items::of` has checked the alignment, the exporter allows writing.
+            unsafe { item.store(self.0.start.add(first + index)) };
+        }
+    }
 }

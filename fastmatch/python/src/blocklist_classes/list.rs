@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::batch;
 use super::builder::{build, stamp};
 use super::entry::entries_of;
 use super::inputs::{Query, os_error, query, unsigned, value_error};
@@ -185,6 +186,47 @@ impl PyBlocklist {
 
     fn __len__(&self) -> usize {
         usize::try_from(self.list.len()).unwrap_or(usize::MAX >> 1)
+    }
+
+    #[pyo3(signature = (addresses, out, /))]
+    fn lookup_ipv4_batch(
+        &self,
+        py: Python<'_>,
+        addresses: &Bound<'_, PyAny>,
+        out: &Bound<'_, PyAny>,
+    ) -> PyResult<usize> {
+        batch::lookup_ipv4_batch(self, py, addresses, out)
+    }
+
+    #[pyo3(signature = (addresses, out, /))]
+    fn lookup_ipv6_batch(
+        &self,
+        py: Python<'_>,
+        addresses: &Bound<'_, PyAny>,
+        out: &Bound<'_, PyAny>,
+    ) -> PyResult<usize> {
+        batch::lookup_ipv6_batch(self, py, addresses, out)
+    }
+
+    #[pyo3(signature = (names, out, /))]
+    fn lookup_domain_batch(
+        &self,
+        py: Python<'_>,
+        names: &Bound<'_, PyAny>,
+        out: &Bound<'_, PyAny>,
+    ) -> PyResult<usize> {
+        batch::lookup_domain_batch(self, py, names, out)
+    }
+
+    #[pyo3(signature = (text, offsets, out, /))]
+    fn lookup_domain_blob(
+        &self,
+        py: Python<'_>,
+        text: &Bound<'_, PyAny>,
+        offsets: &Bound<'_, PyAny>,
+        out: &Bound<'_, PyAny>,
+    ) -> PyResult<usize> {
+        batch::lookup_domain_blob(self, py, text, offsets, out)
     }
 
     #[pyo3(signature = (target, /))]

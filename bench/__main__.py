@@ -15,9 +15,17 @@ from pathlib import Path
 
 from bench import report as reports
 
-NAMES = ("lookup", "proxy", "stream", "deny")
-_PROGRAMS = {"lookup": (), "proxy": ("nginx", "haproxy", "wrk", "taskset")}
-_PACKAGES = {"lookup": ("marisa_trie", "maxminddb", "pyroaring", "pytricia", "radix")}
+NAMES = ("lookup", "memory", "replace", "proxy", "stream", "deny")
+_PROGRAMS: dict[str, tuple[str, ...]] = {
+    "lookup": (),
+    "memory": (),
+    "replace": ("nginx", "wrk", "taskset"),
+    "proxy": ("nginx", "haproxy", "wrk", "taskset"),
+}
+_PACKAGES = {
+    "lookup": ("marisa_trie", "maxminddb", "pyroaring", "pytricia", "radix"),
+    "memory": ("maxminddb", "pyroaring", "pytricia", "radix"),
+}
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:

@@ -11,6 +11,10 @@ TEN_MILLION = 10 * MILLION
 _CHUNK = 1_000_000
 
 
+def lines_file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.txt"
+
+
 class RefusedLinesError(Exception):
     """The list in force would not be the list that the bench names."""
 

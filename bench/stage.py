@@ -32,6 +32,7 @@ class Stage:
     _stack: ExitStack
     upstream_port: int = 0
     subjects: list[Subject] = field(default_factory=list)
+    ports: dict[str, int] = field(default_factory=dict)
 
     @property
     def files(self) -> Path:
@@ -74,8 +75,10 @@ class Stage:
     def add_command(self, name: str, command: list[str], port: int, work: Work) -> None:
         self._add(name, command, port, work)
 
-    def add_sentra(self, work: Work, *, engine: Literal["native", "aiohttp"] = "native") -> None:
-        """Our own process set, with the list in force."""
+    def add_sentra(
+        self, work: Work, *, engine: Literal["native", "aiohttp"] = "native", settings: str = ""
+    ) -> None:
+        """Our own process set, with the list in force; `settings` are further tables."""
         name = "sentra" if engine == "native" else "sentra-aiohttp"
         port = free_port()
         program = sentra.program(
@@ -84,6 +87,7 @@ class Stage:
             self.upstream_port or free_port(),
             addresses=self.addresses,
             engine=engine,
+            settings=settings,
         )
         try:
             process = self._start(program.command, name, port, cores()[0])
@@ -91,6 +95,7 @@ class Stage:
         except NotReadyError as error:
             self.report.notes.append(f"{name} is missing: {error}".replace("\n", " ")[-600:])
             return
+        self.ports[name] = port
         self.subjects.append(Subject(name, process, lambda seconds: work(port, seconds)))
 
     def _add(self, name: str, command: list[str], port: int, work: Work) -> None:

@@ -52,6 +52,7 @@ def program(
     *,
     addresses: Path,
     engine: Literal["native", "aiohttp"] = "native",
+    settings: str = "",
 ) -> Program:
     folder.mkdir(parents=True, exist_ok=True)
     domains = folder / "domains.txt"
@@ -68,5 +69,5 @@ def program(
         ops_port=ops_port,
         folder=folder,
     )
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text + settings, encoding="utf-8")
     return Program([sys.executable, "-m", "proxy", "run", "--config", str(path)], ops_port)

@@ -22,6 +22,8 @@ pub struct Stamp {
     pub sequence: u64,
     /// Unix seconds.
     pub now: u64,
+    /// Names as fingerprints in the decision file, their texts in the evidence file: see `domains`.
+    pub compact_domains: bool,
 }
 
 pub(crate) struct Layer {
@@ -55,6 +57,7 @@ fn compiled(builder: &Builder, stamp: Stamp) -> Compiled {
         epoch,
         sequence,
         now: created,
+        compact_domains,
     } = stamp;
     compile(
         builder,
@@ -65,6 +68,7 @@ fn compiled(builder: &Builder, stamp: Stamp) -> Compiled {
             pair,
             ..Header::default()
         },
+        compact_domains,
     )
 }
 

@@ -32,18 +32,17 @@ pub(crate) struct Compiled {
 }
 
 /// `header.pair` is given, the counts are filled in.
-pub(crate) fn compile(builder: &Builder, header: Header) -> Compiled {
+pub(crate) fn compile(builder: &Builder, header: Header, compact_domains: bool) -> Compiled {
     let mut chains = Chains::new(&builder.facts);
     let sorted4 = sweep::sorted4(&builder.entries4);
     let sorted6 = sweep::sorted6(&builder.entries6);
     let ranges4 = build4(&boundaries4(&sorted4, &mut chains));
     let ranges6 = build6(&boundaries6(&sorted6, &mut chains));
-    let domains = domains::build(builder, header.pair, &mut chains);
+    let domains = domains::build(builder, header.pair, &mut chains, compact_domains);
     let header = Header {
         entries4: sorted4.len() as u64,
         entries6: sorted6.len() as u64,
-        domains: domains.facts.len() as u64,
-        own: domains.limits(),
+        domains: domains.entry_count() as u64,
         ..header
     };
     let labels = LabelTables::new(&builder.facts);

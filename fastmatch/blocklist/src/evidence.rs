@@ -1,8 +1,8 @@
 //! The evidence file: every entry as it was listed, for `explain`.
 //!
 //! Networks are sorted by (start, length): one binary search per prefix length finds what covers an address. Domain entries
-//! are grouped by the node they have in the decision file of the same compilation. Cost per entry: 9 bytes (IPv4), 21 (IPv6),
-//! 5 (domain), and 24 per distinct fact.
+//! are in the order of the names in the decision file of the same compilation (`domains/marks.rs`). Cost per entry: 9 bytes
+//! (IPv4), 21 (IPv6), 2 to 5 (domain), and 24 per distinct fact.
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -11,19 +11,17 @@ use std::sync::Arc;
 use crate::address::{Address, Network, mask4, mask6};
 use crate::builder::{Builder, Fact};
 use crate::decision::{Compiled, Decision};
+use crate::domains::DomainEvidence;
 use crate::entry::{Entry, Origin, Statement};
 use crate::image::{Image, ImageError, Rendering, Section, SectionId};
 use crate::labels::{Labels, StringTables, Strings};
 use crate::memory::{Plain, Region, Table};
-use crate::target::{Rule, Target};
+use crate::target::Target;
 use crate::verdict::Disposition;
 
 const MAGIC: [u8; 8] = *b"SNTREVDC";
 const NETWORKS4: u32 = 1;
 const NETWORKS6: u32 = 4;
-const DOMAIN_ENDS: SectionId = SectionId(7);
-const DOMAIN_RULES: SectionId = SectionId(8);
-const DOMAIN_FACTS: SectionId = SectionId(9);
 const FACTS: SectionId = SectionId(16);
 const REASON_ENDS: SectionId = SectionId(17);
 const REASON_TEXT: SectionId = SectionId(18);
@@ -39,13 +37,11 @@ impl Compiled {
             Section::column(SectionId(NETWORKS6), sorted6, |entry| entry.start),
             Section::column(SectionId(NETWORKS6 + 1), sorted6, |entry| entry.length),
             Section::column(SectionId(NETWORKS6 + 2), sorted6, |entry| entry.fact),
-            Section::new(DOMAIN_ENDS, &self.domains.ends),
-            Section::new(DOMAIN_RULES, &self.domains.rules),
-            Section::new(DOMAIN_FACTS, &self.domains.facts),
             Section::column(FACTS, builder.facts.facts(), encode_fact),
             Section::owned(REASON_ENDS, reasons.ends),
             Section::owned(REASON_TEXT, reasons.text),
         ];
+        sections.extend(self.domains.evidence_sections());
         sections.extend(self.labels.sections());
         Rendering::new(MAGIC, self.header, sections)
     }
@@ -109,9 +105,7 @@ pub(crate) struct Evidence {
     image: Image,
     networks4: Networks<u32>,
     networks6: Networks<u128>,
-    domain_ends: Table<u32>,
-    domain_rules: Table<u8>,
-    domain_facts: Table<u32>,
+    domains: DomainEvidence,
     facts: Table<[u32; 6]>,
     reasons: Strings,
     labels: Labels,
@@ -136,24 +130,15 @@ impl Evidence {
         if image.header != *decision.header() {
             return Err(ImageError::Mismatch("decision and evidence file"));
         }
-        let evidence = Self {
+        Ok(Self {
             networks4: Networks::open(&image, NETWORKS4)?,
             networks6: Networks::open(&image, NETWORKS6)?,
-            domain_ends: image.table(DOMAIN_ENDS)?,
-            domain_rules: image.table(DOMAIN_RULES)?,
-            domain_facts: image.table(DOMAIN_FACTS)?,
+            domains: DomainEvidence::open(&image, &decision.domains)?,
             facts: image.table(FACTS)?,
             reasons: Strings::open(&image, REASON_ENDS, REASON_TEXT)?,
             labels: Labels::open(&image)?,
             image,
-        };
-        let is_whole = evidence.domain_ends.len() == decision.domains.node_count()
-            && evidence.domain_rules.len() == evidence.domain_facts.len();
-        if is_whole {
-            Ok(evidence)
-        } else {
-            Err(ImageError::Mismatch("domain tables"))
-        }
+        })
     }
 
     pub fn byte_count(&self) -> usize {
@@ -194,29 +179,14 @@ impl Evidence {
         covering
     }
 
-    /// `decision` is the one this was opened with: it knows the nodes.
+    /// `decision` is the one this was opened with: it knows the names.
     pub fn covering_name(&self, name: &[u8], decision: &Decision) -> Vec<Entry> {
-        let mut covering = Vec::new();
-        for (node, text, is_itself) in decision.domains.covering_nodes(name) {
-            let Ok(text) = std::str::from_utf8(text) else {
-                continue;
-            };
-            for (rule, fact) in self.entries_of_node(node) {
-                let applies = match rule {
-                    Rule::Suffix => true,
-                    Rule::Below => !is_itself,
-                    Rule::Exact => is_itself,
-                };
-                if let Some(statement) = self.statement(fact).filter(|_| applies) {
-                    let target = Target::Domain {
-                        name: text.into(),
-                        rule,
-                    };
-                    covering.push(Entry { target, statement });
-                }
-            }
-        }
-        covering
+        let covering = self.domains.covering(name, &decision.domains).into_iter();
+        let stated = covering.filter_map(|(target, fact)| {
+            let statement = self.statement(fact)?;
+            Some(Entry { target, statement })
+        });
+        stated.collect()
     }
 
     /// Every entry, ordered as the tables are. Entries that say the same share their statement.
@@ -230,14 +200,7 @@ impl Evidence {
             let (network, _) = Network::v6(start, length)?;
             Some((Target::Network(network), fact))
         });
-        let domains = (0..decision.domains.node_count()).flat_map(move |node| {
-            let text = decision.domains.text_of(node);
-            let text = text.and_then(|text| std::str::from_utf8(text).ok());
-            self.entries_of_node(node).filter_map(move |(rule, fact)| {
-                let name = text?.into();
-                Some((Target::Domain { name, rule }, fact))
-            })
-        });
+        let domains = self.domains.entries(&decision.domains);
         let stated = networks4.chain(networks6).chain(domains);
         stated.filter_map(move |(target, fact)| {
             let known = statements.get_mut(fact as usize)?;
@@ -247,19 +210,6 @@ impl Evidence {
             let statement = known.clone()?;
             Some(Entry { target, statement })
         })
-    }
-
-    fn entries_of_node(&self, node: usize) -> impl Iterator<Item = (Rule, u32)> {
-        let end = |index: usize| self.domain_ends.get(index).map_or(0, |end| *end as usize);
-        let range = if node == 0 {
-            0..end(0)
-        } else {
-            end(node - 1)..end(node)
-        };
-        let rules = self.domain_rules.get(range.clone()).unwrap_or_default();
-        let facts = self.domain_facts.get(range).unwrap_or_default();
-        let known = |(code, fact): (&u8, &u32)| Some((Rule::from_code(*code)?, *fact));
-        rules.iter().zip(facts).filter_map(known)
     }
 
     /// None when the tables are damaged.

@@ -108,6 +108,7 @@ impl Blocklist {
                 epoch,
                 sequence,
                 now: self.created(),
+                compact_domains: false,
             },
         );
         Ok(Self {

@@ -9,7 +9,6 @@ use std::fmt;
 use idna::AsciiDenyList;
 
 pub const MAX_NAME_BYTES: usize = 253;
-pub const MAX_NAME_LABELS: usize = MAX_NAME_BYTES / 2 + 1;
 const MAX_LABEL_BYTES: usize = 63;
 /// More Unicode than could ever shrink to a name; keeps UTS-46 from chewing on megabytes.
 const MAX_UNICODE_BYTES: usize = 2048;

@@ -195,7 +195,7 @@ pub fn build(entries: &[Entry]) -> Blocklist {
     let stamp = Stamp {
         epoch: 3,
         sequence: 4,
-        now: 0,
+        ..Stamp::default()
     };
     builder.build(stamp).expect("a base")
 }

@@ -66,6 +66,7 @@ pub fn list(entries: &[Entry]) -> Arc<Blocklist> {
         epoch: 1,
         sequence: 2,
         now: NOW,
+        ..Stamp::default()
     };
     Arc::new(builder.build(stamp).expect("a base"))
 }

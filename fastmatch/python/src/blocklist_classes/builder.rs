@@ -108,6 +108,7 @@ pub(crate) fn stamp(
         epoch: number("epoch", epoch)?,
         sequence: number("sequence", sequence)?,
         now: number("now", now)?,
+        ..Stamp::default()
     })
 }
 

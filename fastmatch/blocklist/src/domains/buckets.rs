@@ -1,0 +1,170 @@
+//! The hash table: buckets of one cache line, filled in the order of the hashes.
+//!
+//! A slot is, from its lowest bit: the value, in as few bits as the list needs; a fingerprint, never 0; one bit of the
+//! bucket's overflow filter. A name that finds its bucket full goes to the next one with room and leaves its class in the
+//! filter of every bucket it passed, so a lookup goes on only where a name of its own class went on. Slots have 4 bytes
+//! where the text is verified, and 8 where the fingerprint is all there is.
+
+/// Buckets a lookup reads at most; a list that would need more gets another key. At our load the longest run of 1e7 names
+/// is a quarter of it.
+pub(super) const MAX_PROBES: usize = 64;
+/// Leaves a fingerprint of one bit in the narrow slots; a builder holds fewer names.
+pub(super) const MAX_VALUE_BITS: u32 = 30;
+
+/// How a table is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// Buckets that hashes point at; a few more follow.
+    pub homes: u64,
+    pub value_bits: u32,
+    pub max_probes: usize,
+}
+
+pub(super) trait Slot: Copy + Default {
+    /// In a bucket.
+    const COUNT: usize;
+    const BITS: u32;
+    const HAS_TEXT: bool;
+
+    fn from_word(word: u64) -> Self;
+    fn word(self) -> u64;
+    /// A bit for each slot that is `wanted` under `mask`.
+    fn matching(bucket: &[Self], wanted: Self, mask: Self) -> u32;
+    fn table(slots: Vec<Self>) -> SlotTable;
+}
+
+/// Narrow where the text is verified, wide where it is not.
+pub(super) enum SlotTable {
+    Narrow(Vec<u32>),
+    Wide(Vec<u64>),
+}
+
+impl Default for SlotTable {
+    fn default() -> Self {
+        Self::Narrow(Vec::new())
+    }
+}
+
+impl Slot for u32 {
+    const COUNT: usize = 16;
+    const BITS: u32 = 32;
+    const HAS_TEXT: bool = true;
+
+    #[inline]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a narrow slot is the lower half"
+    )]
+    fn from_word(word: u64) -> Self {
+        word as Self
+    }
+
+    #[inline]
+    fn word(self) -> u64 {
+        self.into()
+    }
+
+    #[inline]
+    fn matching(bucket: &[Self], wanted: Self, mask: Self) -> u32 {
+        equal_slots::<Self, 16>(bucket, |slot| slot & mask == wanted)
+    }
+
+    fn table(slots: Vec<Self>) -> SlotTable {
+        SlotTable::Narrow(slots)
+    }
+}
+
+impl Slot for u64 {
+    const COUNT: usize = 8;
+    const BITS: u32 = 64;
+    const HAS_TEXT: bool = false;
+
+    #[inline]
+    fn from_word(word: u64) -> Self {
+        word
+    }
+
+    #[inline]
+    fn word(self) -> u64 {
+        self
+    }
+
+    #[inline]
+    fn matching(bucket: &[Self], wanted: Self, mask: Self) -> u32 {
+        equal_slots::<Self, 8>(bucket, |slot| slot & mask == wanted)
+    }
+
+    fn table(slots: Vec<Self>) -> SlotTable {
+        SlotTable::Wide(slots)
+    }
+}
+
+#[inline]
+fn equal_slots<S: Copy, const N: usize>(bucket: &[S], is_equal: impl Fn(S) -> bool) -> u32 {
+    let mut bits = 0;
+    if let Some(bucket) = bucket.first_chunk::<N>() {
+        for (index, slot) in bucket.iter().enumerate() {
+            bits |= u32::from(is_equal(*slot)) << index;
+        }
+    }
+    bits
+}
+
+/// Where a name's search begins; never falls as the hash grows.
+#[inline]
+pub(super) fn home(hash: u64, homes: u64) -> usize {
+    // Below 2^28 buckets of 2^30 names: the product fits.
+    usize::try_from((hash >> 32).wrapping_mul(homes) >> 32).unwrap_or(0)
+}
+
+/// Which slot's top bit speaks for the hash in the filter: bits that decide neither bucket nor narrow fingerprint.
+#[inline]
+pub(super) fn class<S: Slot>(hash: u64) -> usize {
+    usize::try_from(hash >> 32).unwrap_or(0) % S::COUNT
+}
+
+#[inline]
+pub(super) fn filter_bit<S: Slot>() -> u64 {
+    1 << (S::BITS - 1)
+}
+
+#[inline]
+fn fingerprint_mask<S: Slot>(value_bits: u32) -> u64 {
+    (filter_bit::<S>() - 1) & (u64::MAX << value_bits)
+}
+
+#[inline]
+pub(super) fn fingerprint<S: Slot>(hash: u64, value_bits: u32) -> u64 {
+    (hash & fingerprint_mask::<S>(value_bits)).max(1 << value_bits)
+}
+
+impl Shape {
+    /// The value of the first slot with the hash's fingerprint that `verify` (bucket, slot) accepts.
+    #[inline]
+    pub fn find<S: Slot>(
+        &self,
+        slots: &[S],
+        hash: u64,
+        mut verify: impl FnMut(usize, usize) -> bool,
+    ) -> Option<u32> {
+        let mask = S::from_word(fingerprint_mask::<S>(self.value_bits));
+        let wanted = S::from_word(fingerprint::<S>(hash, self.value_bits));
+        let first = home(hash, self.homes);
+        for number in first..first + self.max_probes {
+            let bucket = slots.get(number * S::COUNT..)?.get(..S::COUNT)?;
+            let mut places = S::matching(bucket, wanted, mask);
+            while places != 0 {
+                let place = places.trailing_zeros() as usize;
+                if verify(number, place) {
+                    let value = bucket[place].word() & !(u64::MAX << self.value_bits);
+                    return u32::try_from(value).ok();
+                }
+                places &= places - 1;
+            }
+            if bucket[class::<S>(hash)].word() & filter_bit::<S>() == 0 {
+                return None;
+            }
+        }
+        None
+    }
+}

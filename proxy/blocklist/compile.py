@@ -100,7 +100,7 @@ def _attempt(
         if text is None:
             outcomes.append(_fall_back(builder, spec, kept, refusals[spec.source]))
             continue
-        report = _parse(builder, spec, text.text)
+        report = parse(builder, spec, text.text)
         refusal = judge(spec, report, minimum_parsed)
         if refusal is not None:
             refusals[spec.source] = refusal
@@ -165,10 +165,11 @@ def _fall_back(builder: Builder, spec: ListSpec, kept: KeptTexts, refusal: str) 
         text = kept.load(spec.source)
     except ListError:
         return ListOutcome(spec, None, 0, 0, 0, (), refusal)
-    return _outcome(spec, digest_of(text), _parse(builder, spec, text), refusal)
+    return _outcome(spec, digest_of(text), parse(builder, spec, text), refusal)
 
 
-def _parse(builder: Builder, spec: ListSpec, text: bytes) -> LoadReport:
+def parse(builder: Builder, spec: ListSpec, text: bytes) -> LoadReport:
+    """One list's lines into the builder, as its spec says."""
     options: dict[str, Any] = {}  # the stub's literal types do not fit text from settings
     if spec.format == "csv":
         options = {

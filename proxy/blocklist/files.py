@@ -56,7 +56,7 @@ class ListText:
     text: bytes
 
 
-_FORMAT_ALIASES = {"cidr": "plain", "ipset": "netset"}
+FORMAT_ALIASES = {"cidr": "plain", "ipset": "netset"}
 
 
 def spec_from_settings(settings: ListSettings) -> ListSpec:
@@ -64,7 +64,7 @@ def spec_from_settings(settings: ListSettings) -> ListSpec:
         path=settings.path,
         source=settings.source,
         score=settings.score,
-        format=_FORMAT_ALIASES.get(settings.format, settings.format),
+        format=FORMAT_ALIASES.get(settings.format, settings.format),
         kind=settings.kind,
         disposition=settings.disposition,
         score_column=settings.score_column,

@@ -45,7 +45,7 @@ def scan_folder(folder: Path, score: float) -> FolderScan:
             notes.append(f"{path.relative_to(folder)}: {found}")
         else:
             specs.append(found)
-    return FolderScan(tuple(_with_own_names(specs)), tuple(notes))
+    return FolderScan(tuple(with_own_names(specs)), tuple(notes))
 
 
 def _files(folder: Path) -> list[Path]:
@@ -63,21 +63,32 @@ def _judge(folder: Path, path: Path, score: float) -> ListSpec | str:
     suffix = path.suffix.lower()
     if path.name.lower().startswith(_SKIPPED_NAMES) or suffix in _SKIPPED_SUFFIXES:
         return "not a list"
+    if suffix == ".json" and not is_known_good:
+        return f"JSON is read as a warning list in {KNOWN_GOOD_FOLDER}/"
     spec = ListSpec(
         path=path,
-        source=_NOT_IN_A_NAME.sub("-", str(path.relative_to(folder).with_suffix(""))).strip("-/._")[:64]
-        or "list",
+        source=source_name(path.relative_to(folder)),
         score=score,
         disposition="known_good" if is_known_good else "block",
     )
+    return sniff(spec)
+
+
+def source_name(path: Path) -> str:
+    return _NOT_IN_A_NAME.sub("-", str(path.with_suffix(""))).strip("-/._")[:64] or "list"
+
+
+def is_source_name(text: str) -> bool:
+    return 0 < len(text) <= 64 and not _NOT_IN_A_NAME.search(text)
+
+
+def sniff(spec: ListSpec) -> ListSpec | str:
+    """The spec with the format that name and first lines tell, or why the file is no list."""
+    suffix = spec.path.suffix.lower()
     if suffix == ".json":
-        return (
-            replace(spec, format="misp")
-            if is_known_good
-            else f"JSON is read as a warning list in {KNOWN_GOOD_FOLDER}/"
-        )
+        return replace(spec, format="misp")
     try:
-        with path.open("rb") as file:
+        with spec.path.open("rb") as file:
             head = file.read(_SNIFFED_BYTES)
     except OSError as error:
         return f"cannot be read: {error.strerror}"
@@ -117,7 +128,8 @@ def _share(lines: list[bytes], pattern: re.Pattern[bytes]) -> float:
     return sum(pattern.match(line) is not None for line in lines) / len(lines) if lines else 0.0
 
 
-def _with_own_names(specs: Iterable[ListSpec]) -> Iterable[ListSpec]:
+def with_own_names(specs: Iterable[ListSpec]) -> Iterable[ListSpec]:
+    """A source names one list: the second of a name gets a number."""
     taken: set[str] = set()
     for spec in specs:
         name, number = spec.source, 2

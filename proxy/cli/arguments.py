@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from proxy.cli import commands
+from proxy.cli import commands, compile_lists
 
 _DURATION = re.compile(r"^(\d{1,10})(s|m|h|d|w)?$")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -61,6 +61,9 @@ def parser() -> argparse.ArgumentParser:
     _add_target(allow)
     _add_entry(allow)
     allow.set_defaults(command=commands.allow)
+
+    for module in (compile_lists,):
+        module.add(verbs)
     return made
 
 

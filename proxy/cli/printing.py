@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 Show = Callable[[dict[str, Any]], str]
@@ -11,6 +11,49 @@ Show = Callable[[dict[str, Any]], str]
 
 def line(text: str) -> None:
     sys.stdout.write(f"{text}\n")
+
+
+def escaped(text: str, limit: int = 120) -> str:
+    """What strangers wrote, for a terminal: bounded, and nothing in it moves the cursor or turns the line."""
+    shown = text[:limit]
+    if not shown.isprintable():
+        shown = "".join(one if one.isprintable() else _escape(one) for one in shown)
+    return shown if len(text) <= limit else f"{shown}..."
+
+
+def counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def size(count: int) -> str:
+    """Bytes for a person: 812 B, 24.1 MB."""
+    value, unit = float(count), "B"
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            break
+        value /= 1000
+    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def table(rows: Sequence[Sequence[str]], alignment: str) -> list[str]:
+    """`alignment`: a letter per column, l or r."""
+    widths = [max(len(row[index]) for row in rows) for index in range(len(alignment))]
+    return [
+        "  "
+        + "  ".join(
+            cell.rjust(width) if side == "r" else cell.ljust(width)
+            for cell, width, side in zip(row, widths, alignment, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def json_document(values: dict[str, Any]) -> None:
@@ -24,7 +67,7 @@ def lookup(answer: dict[str, Any]) -> str:
 def entry(done: str, answer: dict[str, Any]) -> str:
     """`done`: blocked or allowed."""
     stored, applied = answer["entry"], answer["applied"]
-    until = "until removed" if stored["expires"] is None else f"until {_moment(stored['expires'])}"
+    until = "until removed" if stored["expires"] is None else f"until {moment(stored['expires'])}"
     again = " (this was already so)" if answer["replayed"] else ""
     return f"{done} {stored['target']} {until}{again}; in force in {_workers(applied)}"
 
@@ -66,7 +109,7 @@ def _row(row: dict[str, Any]) -> str:
     what = f"{row['disposition']} {row['score']:g}" if row["disposition"] == "block" else row["disposition"]
     remarks = [] if row["live"] else ["expired"]
     remarks += ["vetoed by a known-good list"] if row["vetoed"] else []
-    remarks += [f"until {_moment(row['expires'])}"] if row["expires"] is not None and row["live"] else []
+    remarks += [f"until {moment(row['expires'])}"] if row["expires"] is not None and row["live"] else []
     remarks += [", ".join(row["categories"])] if row["categories"] else []
     remarks += [row["reason"]] if row["reason"] else []
     tail = f"  ({'; '.join(remarks)})" if remarks else ""
@@ -75,10 +118,6 @@ def _row(row: dict[str, Any]) -> str:
 
 def _workers(applied: dict[str, int]) -> str:
     return f"{applied['workers']} of {applied['of']} workers"
-
-
-def _moment(seconds: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
 
 
 def _toml_lines(values: dict[str, Any], path: tuple[str, ...]) -> Iterator[str]:

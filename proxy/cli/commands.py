@@ -18,7 +18,7 @@ def run(parsed: argparse.Namespace) -> int:
     from proxy.control.auth import doors_from  # as above
     from proxy.settings import load_settings  # as above
 
-    path = _config_path(parsed)
+    path = config_path(parsed)
     settings = load_settings(path)
     doors_from(settings, os.environ, path)
     supervisor.become(launch.supervisor_options(settings, path))
@@ -36,7 +36,7 @@ def check(parsed: argparse.Namespace) -> int:
     from proxy.control.policy import rules_from  # as above
     from proxy.settings import load_settings  # as above
 
-    path = _config_path(parsed)
+    path = config_path(parsed)
     settings = load_settings(path)
     doors_from(settings, os.environ, path)
     rules_from(settings)
@@ -50,7 +50,7 @@ def check(parsed: argparse.Namespace) -> int:
 def show_config(parsed: argparse.Namespace) -> int:
     from proxy.settings import load_settings  # start of `sentra-proxy --help` must not load settings
 
-    values = load_settings(_config_path(parsed)).model_dump(mode="json")
+    values = load_settings(config_path(parsed)).model_dump(mode="json")
     for token in values["control"]["tokens"]:
         if token["sha256"] is not None:
             token["sha256"] = "**********"
@@ -108,7 +108,7 @@ def _client(parsed: argparse.Namespace, scope: str) -> AdminClient:
     return client_for(parsed.config, parsed.admin_url, parsed.token_file, scope, os.environ)
 
 
-def _config_path(parsed: argparse.Namespace) -> Path | None:
+def config_path(parsed: argparse.Namespace) -> Path | None:
     from proxy.settings import default_config_path  # start of `sentra-proxy --help` must not load settings
 
     if parsed.config is not None:

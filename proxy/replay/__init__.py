@@ -1,0 +1,1 @@
+"""Access logs of others -> what the lists would have denied."""

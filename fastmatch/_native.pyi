@@ -124,6 +124,11 @@ class Builder:
 
     def __new__(cls) -> Builder: ...
     def add(self, entry: Entry) -> None: ...
+    def add_list(self, blocklist: Blocklist, /) -> None:
+        """All entries of a list: the base's without what its overlay removes, and the overlay's.
+
+        The interpreter lock is released. Raises ValueError when the list was opened without evidence.
+        """
     def add_text(
         self,
         text: bytes,

@@ -139,6 +139,13 @@ impl PyBuilder {
             .map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
+    #[pyo3(signature = (blocklist, /))]
+    fn add_list(&mut self, py: Python<'_>, blocklist: &PyBlocklist) -> PyResult<()> {
+        let (builder, list) = (&mut self.0, &blocklist.list);
+        py.detach(|| builder.add_list(list))
+            .map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
     #[pyo3(
         signature = (
             text, *, format, source, score, kind="suffix", disposition="block", categories=None, score_column=None,

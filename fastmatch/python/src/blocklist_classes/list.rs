@@ -28,7 +28,7 @@ fn cells(count: usize) -> VerdictCells {
 
 #[pyclass(frozen, mapping, module = "fastmatch", name = "Blocklist")]
 pub(crate) struct PyBlocklist {
-    list: Arc<Blocklist>,
+    pub(crate) list: Arc<Blocklist>,
     /// Shared by the lists with another overlay, so that a verdict of the base stays one object.
     base_verdicts: VerdictCells,
     overlay_verdicts: VerdictCells,

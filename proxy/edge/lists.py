@@ -6,50 +6,71 @@ from collections.abc import Callable
 
 from fastmatch._native import Blocklist
 from proxy.edge.attached import Attached
+from proxy.edge.stall import StallWatch
 
 
 class Lists:
-    """Base and overlay come separately; what is in force is always both. Not for several tasks at once."""
+    """Base and overlay come separately; what is in force is always both. Not for several tasks at once.
 
-    __slots__ = ("_base", "_context", "_on_change", "_overlay")
+    An overlay is right above one base only: the base has entries by hand compiled in, the overlay says what
+    came and went since. So a base that follows another waits for the overlay behind it.
+    """
+
+    __slots__ = ("_base", "_context", "_has_overlay", "_is_missing_base", "_next", "_on_change", "_watch")
 
     def __init__(self, context: Attached, on_change: Callable[[], None]) -> None:
         self._context = context
         self._on_change = on_change
         self._base: Blocklist | None = None
-        self._overlay: tuple[int, bytes] | None = None
+        self._next: Blocklist | None = None
+        self._has_overlay = False
+        self._is_missing_base = False
+        self._watch = StallWatch(context)
 
-    async def install(self, decision_path: str) -> None:
-        """A new base, beneath the overlay that is known: an operator's block must not lapse until the next
-        frame.
+    async def install(self, decision_path: str) -> bool:
+        """A new base; True when it is in force, False when it waits for its overlay.
 
         Raises OSError or ValueError; then the list in force stays.
         """
-        overlay = self._overlay
-        base, combined = await asyncio.to_thread(_open, decision_path, overlay)
-        self._swap(base, combined)
+        self._watch.begin()
+        try:
+            # Sums were checked by the control process, which wrote the file; every page is made present here.
+            base = await asyncio.to_thread(Blocklist.open, decision_path, prefault=True, verify=False)
+        except (OSError, ValueError):
+            self._is_missing_base = True
+            raise
+        self._is_missing_base = False
+        if self._has_overlay:
+            waiting: list[Blocklist | None] = [self._next]
+            self._next = base
+            self._drop(waiting)
+            return False
+        self._swap(base, base)
+        return True
 
     async def overlay(self, epoch: int, sequence: int, packed: bytes) -> None:
-        """A new overlay. Without a base it stands on an empty one. Raises ValueError; then the list in force
-        stays."""
-        base = self._base
+        """A new overlay, above the base that came before it; without any it stands on an empty one.
+
+        Raises ValueError; then the list in force stays.
+        """
+        if self._is_missing_base:
+            raise ValueError("the base that this overlay belongs to could not be opened")
+        if self._next is not None:
+            self._watch.begin()
+        base = self._base if self._next is None else self._next
         if base is None:
             base = Blocklist.from_entries((), epoch=epoch, sequence=sequence)
         combined = await asyncio.to_thread(base.with_overlay, packed, sequence=sequence)
-        self._overlay = (sequence, packed)
+        self._next = None
+        self._has_overlay = True
         self._swap(base, combined)
 
     def _swap(self, base: Blocklist, combined: Blocklist) -> None:
         old: list[Blocklist | None] = [self._base, self._context.gate.install(combined)]
         self._base = base
         self._on_change()
-        # The last reference to a list may unmap hundreds of megabytes: a thread gives it up, nobody waits.
+        self._drop(old)
+
+    def _drop(self, old: list[Blocklist | None]) -> None:
+        """The last reference to a list may unmap hundreds of megabytes: a thread gives it up."""
         asyncio.get_running_loop().run_in_executor(None, old.clear)
-
-
-def _open(decision_path: str, overlay: tuple[int, bytes] | None) -> tuple[Blocklist, Blocklist]:
-    base = Blocklist.open(decision_path)
-    if overlay is None:
-        return base, base
-    sequence, packed = overlay
-    return base, base.with_overlay(packed, sequence=sequence)

@@ -48,6 +48,8 @@ class BaseFiles:
     sequence: int
     decision: Path
     evidence: Path
+    # Which manual entries were compiled in.
+    manual: Path
 
 
 def base_files(directory: Path, epoch: int, sequence: int) -> BaseFiles:
@@ -56,6 +58,7 @@ def base_files(directory: Path, epoch: int, sequence: int) -> BaseFiles:
         sequence=sequence,
         decision=directory / f"decision-{epoch}-{sequence}.bin",
         evidence=directory / f"evidence-{epoch}-{sequence}.bin",
+        manual=directory / f"manual-{epoch}-{sequence}.json",
     )
 
 

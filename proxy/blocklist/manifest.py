@@ -32,6 +32,8 @@ class Manifest:
     """`content` stands for every text, how it was read, and the shields.
 
     `refused_content` was in force after this base and was taken back, at `refused_at`: workers died of it.
+    The base holds the manual entries of the log up to `folded_sequence`, and `folded_digest` is that of the
+    file which lists them, None when there are none. At `fold_refused_at` workers had died of such a fold.
     """
 
     epoch: int
@@ -41,6 +43,14 @@ class Manifest:
     lists: tuple[ListNote, ...]
     refused_content: str | None = None
     refused_at: int = 0
+    folded_sequence: int = 0
+    folded_digest: str | None = None
+    fold_refused_at: int = 0
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the base's bytes: the same lists with other manual entries in it are another base."""
+        return f"{self.content} {self.folded_digest}"
 
     def files(self, directory: Path) -> BaseFiles:
         return base_files(directory, self.epoch, self.sequence)

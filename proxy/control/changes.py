@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import orjson
 
+from proxy.control.folding import Folded
 from proxy.control.links import Links
-from proxy.control.state import Base, OverlayMaker, State
+from proxy.control.state import Base, Overlay, OverlayMaker, State
 from proxy.edge.config import EdgeConfig
 from proxy.errors import PolicyRefused, StoreError
 from proxy.store.protocol import Store
@@ -75,18 +76,29 @@ class Changes:
             if await self._store.head() != self._state.head:
                 await self._catch_up()
 
-    async def note_lists(self, summary: dict[str, object]) -> Record:
-        """Give the lists' new content its place in the order of changes. Raises StoreError."""
+    @property
+    def overlay(self) -> Overlay | None:
+        """What lies above the base, as it was published last."""
+        return self._state.overlay
+
+    async def note_lists(self, summary: dict[str, object]) -> tuple[Record, Folded]:
+        """Give a new base its place in the order of changes; the manual entries that go into it.
+
+        Raises StoreError.
+        """
         record, _ = await self._commit(
             _draft(RecordKind.LISTS_CHANGED, orjson.dumps(summary), "control", None)
         )
-        return record
+        return record, Folded.of(self._state.head.sequence, self._state.live())
+
+    def sharing(self, folded: Folded) -> Folded:
+        """With the entries that are at hand anyway."""
+        return folded.sharing(self._state.entries)
 
     async def install(self, base: Base) -> None:
         """Swap the base, manual entries on top, here and in every worker."""
         async with self._lock:
-            self._state.base = base
-            await self._publish(with_base=True)
+            await self._publish(new_base=base)
 
     async def configure(self, config: EdgeConfig) -> None:
         async with self._lock:
@@ -96,7 +108,7 @@ class Changes:
     async def publish_all(self) -> None:
         """At the start: what was loaded is what an attaching worker gets."""
         async with self._lock:
-            await self._publish(with_configuration=True, with_base=True)
+            await self._publish(with_configuration=True)
 
     async def _commit(self, draft: Draft) -> tuple[Record, bool]:
         """(the record, True when it stood in the log already)."""
@@ -128,15 +140,17 @@ class Changes:
             self._state.load(await self._store.snapshot())
         await self._publish()
 
-    async def _publish(self, *, with_configuration: bool = False, with_base: bool = False) -> None:
+    async def _publish(self, *, with_configuration: bool = False, new_base: Base | None = None) -> None:
         state = self._state
-        base = state.base.blocklist if state.base is not None else None
+        base = state.base if new_base is None else new_base
         # Packing 100,000 entries takes tens of milliseconds: not on the loop.
-        state.overlay = await asyncio.to_thread(self._overlays.make, base, state.live(), state.version)
+        overlay = await asyncio.to_thread(self._overlays.make, base, state.live(), state.version)
+        # Both at once: an overlay is right above its own base only.
+        state.base, state.overlay = base, overlay
         everything = state.frames()
         if with_configuration:
             data = everything
-        elif with_base:
+        elif new_base is not None:
             data = state.list_frames()
         else:
             data = state.overlay_frame()

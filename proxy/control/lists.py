@@ -4,8 +4,6 @@ What was in force stays in force until something better has been compiled, writt
 """
 
 import asyncio
-import contextlib
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +11,13 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from proxy.blocklist import compile as compiling
-from proxy.blocklist.compile import BaseFiles, Gathered, ListOutcome
-from proxy.blocklist.files import FileStamp, ListSpec, spec_from_settings, stamp_of
+from proxy.blocklist.compile import Gathered, ListOutcome
+from proxy.blocklist.files import FileStamp, ListSpec
 from proxy.blocklist.kept import KeptTexts
 from proxy.blocklist.manifest import Manifest, notes, read_manifest, write_manifest
-from proxy.blocklist.scan import scan_folder
+from proxy.control import list_files
 from proxy.control.changes import Changes
+from proxy.control.folding import Folded
 from proxy.control.policy import Rules, never_block_entries
 from proxy.control.putback import PutBack, Trial, swapped
 from proxy.control.state import Base
@@ -27,10 +26,8 @@ from proxy.settings import Settings
 from proxy.telemetry import events, logs
 
 _Result = TypeVar("_Result")
-_Stamps = dict[str, tuple[str, FileStamp | None]]
 
-# A worker may still be about to open the files it was told of last.
-_KEPT_BASE_COUNT = 3
+_FOLD_LOOK_SECONDS = 1.0
 _REASON = "workers died of them and they have not changed since: the ones before stay"
 
 
@@ -49,8 +46,9 @@ class Lists:
         self._changes = changes
         self._directory = settings.state.directory / "lists"
         self._kept = KeptTexts(self._directory / "kept")
-        self._seen: _Stamps | None = None
+        self._seen: dict[str, tuple[str, FileStamp | None]] | None = None
         self._fault: str | None = None
+        self._fold_fault: str | None = None
         self._one_at_a_time = asyncio.Lock()
         # Its own thread: niceness stays with a thread, and overlays are built in others at full speed.
         self._compiler = ThreadPoolExecutor(1, "compile", compiling.lower_priority)
@@ -80,11 +78,13 @@ class Lists:
                 return False
             files = manifest.files(self._directory)
             blocklist = await self._in_compiler(lambda: compiling.open_base(files))
+            folded = await self._in_compiler(lambda: list_files.read_beside(manifest, files))
         except (ListError, OSError) as error:
             logs.logger().warning(events.LISTS_NOT_COMPILED, reason=f"the last good base: {error}")
             return False
         self.manifest = manifest
-        self._installed = _Installed(manifest, Base(files, blocklist, manifest.created))
+        base = Base(files, blocklist, manifest.created, self._changes.sharing(folded))
+        self._installed = _Installed(manifest, base)
         await self._changes.install(self._installed.base)
         age_seconds = int(time.time()) - manifest.created
         logs.logger().info(events.LISTS_RESTORED, entries=len(blocklist), age_seconds=age_seconds)
@@ -93,24 +93,29 @@ class Lists:
     async def refresh(self) -> None:
         """One look at the files; compiles when they differ from what is in force. Faults are logged, once."""
         async with self._one_at_a_time:
-            specs, stamps = await self._in_compiler(self._look)
-            if stamps == self._seen:
+            looked = await self._in_compiler(lambda: list_files.look(self._settings))
+            self._note_folder(looked.notes)
+            if looked.stamps == self._seen:
                 return
             try:
-                await self._compile(specs)
+                await self._compile(looked.specs)
             except (ListError, StoreError, OSError) as error:
                 if str(error) != self._fault:
                     logs.logger().error(events.LISTS_NOT_COMPILED, reason=str(error))
                 self._fault = str(error)
                 return  # `_seen` stays as it was: the next look tries again
             self._fault = None
-            self._seen = stamps
+            self._seen = looked.stamps
 
     @property
     def put_back_note(self) -> PutBack | None:
-        if self.manifest is None or self.manifest.refused_content is None:
+        if self.manifest is None:
             return None
-        return PutBack(self.manifest.refused_content, self.manifest.refused_at)
+        if self.manifest.refused_content is not None:
+            return PutBack(self.manifest.refused_content, self.manifest.refused_at)
+        if self.manifest.fold_refused_at:
+            return PutBack("manual entries in the base", self.manifest.fold_refused_at)
+        return None
 
     def prove(self) -> None:
         """The files of the one before are dropped with the next swap."""
@@ -123,7 +128,11 @@ class Lists:
                 return
             refused, previous = self._installed.manifest.content, self._previous
             self.prove()
-            manifest = replace(previous.manifest, refused_content=refused, refused_at=int(time.time()))
+            now = int(time.time())
+            if refused == previous.manifest.content:
+                manifest = replace(previous.manifest, fold_refused_at=now)
+            else:
+                manifest = replace(previous.manifest, refused_content=refused, refused_at=now)
             self.manifest = manifest
             self._installed = _Installed(manifest, previous.base)
             await self._changes.install(previous.base)
@@ -131,6 +140,29 @@ class Lists:
                 events.LISTS_PUT_BACK, refused=refused, epoch=manifest.epoch, sequence=manifest.sequence
             )
             await asyncio.to_thread(write_manifest, self._directory, manifest)
+
+    async def fold(self) -> None:
+        """Compile the manual entries into the base when too many lie above it. Faults are logged, once."""
+        async with self._one_at_a_time:
+            installed, overlay = self._installed, self._changes.overlay
+            limit = self._settings.blocklist.fold_count
+            if installed is None or overlay is None or overlay.entry_count <= limit:
+                return
+            if installed.manifest.fold_refused_at:
+                return
+            try:
+                await self._fold(installed)
+            except (ListError, StoreError, OSError) as error:
+                if str(error) != self._fold_fault:
+                    logs.logger().error(events.LISTS_NOT_FOLDED, reason=str(error))
+                self._fold_fault = str(error)
+            else:
+                self._fold_fault = None
+
+    async def fold_forever(self) -> None:
+        while True:
+            await asyncio.sleep(_FOLD_LOOK_SECONDS)
+            await self.fold()
 
     async def watch_forever(self) -> None:
         while True:
@@ -140,30 +172,19 @@ class Lists:
     def close(self) -> None:
         self._compiler.shutdown(wait=False, cancel_futures=True)
 
-    def _look(self) -> tuple[tuple[ListSpec, ...], _Stamps]:
-        """(the lists to read, what their files look like)."""
-        specs = [spec_from_settings(item) for item in self._settings.lists]
-        folder = self._settings.blocklist.folder
-        found_notes: tuple[str, ...] = ()
-        if folder is not None:
-            scan = scan_folder(folder, self._settings.blocklist.folder_score)
-            taken = {spec.source for spec in specs}
-            specs += [spec for spec in scan.specs if spec.source not in taken]
-            found_notes = scan.notes
-        if found_notes != self.folder_notes:
-            self.folder_notes = found_notes
-            logs.logger().info(events.FOLDER_NOTED, folder=str(folder), notes=found_notes)
-        return tuple(specs), {
-            spec.source: (f"{spec.path} {spec.reading}", stamp_of(spec.path)) for spec in specs
-        }
+    def _note_folder(self, notes: tuple[str, ...]) -> None:
+        if notes != self.folder_notes:
+            self.folder_notes = notes
+            folder = self._settings.blocklist.folder
+            logs.logger().info(events.FOLDER_NOTED, folder=str(folder), notes=notes)
 
     async def _compile(self, specs: Sequence[ListSpec]) -> None:
         started = time.monotonic()
         shields = tuple(never_block_entries(self._rules))
         minimum = self._settings.blocklist.minimum_parsed
         gathered = await self._in_compiler(lambda: compiling.gather(specs, shields, self._kept, minimum))
-        self._report(gathered.outcomes)
-        content = _content(gathered.outcomes, shields)
+        list_files.report(gathered.outcomes, self.manifest)
+        content = list_files.content_of(gathered.outcomes, shields)
         if self.manifest is not None and content == self.manifest.content:
             await self._see_again(gathered.outcomes)
             return
@@ -177,32 +198,79 @@ class Lists:
 
     async def _swap(self, gathered: Gathered, content: str, started: float) -> None:
         summary = {outcome.spec.source: outcome.accepted_count for outcome in gathered.outcomes}
-        record = await self._changes.note_lists({"lists": summary, "content": content})
+        record, folded = await self._changes.note_lists({"lists": summary, "content": content})
         created = int(time.time())
-        files, blocklist = await self._in_compiler(
-            lambda: compiling.write_base(
-                gathered.builder, self._directory, record.epoch, record.sequence, created
-            )
+        written = await self._in_compiler(
+            lambda: list_files.write(gathered.builder, self._directory, record, folded, created)
         )
+        files = written.files
         listed = notes(gathered.outcomes, self.manifest, created)
-        manifest = Manifest(files.epoch, files.sequence, created, content, listed)
+        manifest = Manifest(
+            files.epoch,
+            files.sequence,
+            created,
+            content,
+            listed,
+            folded_sequence=folded.sequence,
+            folded_digest=written.digest,
+        )
         async with self._swapping:
             await self._in_compiler(lambda: write_manifest(self._directory, manifest))
-            await self._install(_Installed(manifest, Base(files, blocklist, created)))
+            await self._install(_Installed(manifest, Base(files, written.blocklist, created, folded)))
         logs.logger().info(
             events.LISTS_COMPILED,
             epoch=files.epoch,
             sequence=files.sequence,
-            entries=len(blocklist),
+            entries=len(written.blocklist),
             seconds=round(time.monotonic() - started, 3),
         )
         sources = [outcome.spec.source for outcome in gathered.outcomes]
-        wanted = [files] if self._previous is None else [files, self._previous.base.files]
-        await self._in_compiler(lambda: self._clean(wanted, sources))
+        await self._in_compiler(lambda: self._kept.forget_others(sources))
+        await self._clean_up()
+
+    async def _fold(self, installed: _Installed) -> None:
+        """The base in force, without what was removed and with what was added above it, as the new base."""
+        started = time.monotonic()
+        content = installed.manifest.content
+        record, _ = await self._changes.note_lists({"folded": True, "content": content})
+        overlay = self._changes.overlay
+        if overlay is None or overlay.blocklist is None or self._installed is not installed:
+            return
+        folded, combined = Folded.of(overlay.version[1], overlay.live), overlay.blocklist
+        now = int(time.time())
+        written = await self._in_compiler(
+            lambda: list_files.write_combined(combined, self._directory, record, folded, now)
+        )
+        files = written.files
+        async with self._swapping:
+            if self._installed is not installed or self.manifest is None:
+                return  # put back meanwhile: what was compiled came from what workers died of
+            manifest = replace(
+                self.manifest,
+                epoch=files.epoch,
+                sequence=files.sequence,
+                folded_sequence=folded.sequence,
+                folded_digest=written.digest,
+            )
+            base = Base(files, written.blocklist, manifest.created, folded)
+            await self._in_compiler(lambda: write_manifest(self._directory, manifest))
+            await self._install(_Installed(manifest, base))
+        logs.logger().info(
+            events.LISTS_FOLDED,
+            epoch=files.epoch,
+            sequence=files.sequence,
+            manual_entries=len(folded.entries),
+            seconds=round(time.monotonic() - started, 3),
+        )
+        await self._clean_up()
+
+    async def _clean_up(self) -> None:
+        bases = [kept.base.files for kept in (self._installed, self._previous) if kept is not None]
+        await self._in_compiler(lambda: list_files.clean(self._directory, bases))
 
     async def _install(self, installed: _Installed) -> None:
         if self._installed is not None:
-            before, after = self._installed.manifest.content, installed.manifest.content
+            before, after = self._installed.manifest.fingerprint, installed.manifest.fingerprint
             self.trial = swapped(self.trial, before, after, time.monotonic())
             if self.trial is None:
                 self._previous = None
@@ -222,46 +290,5 @@ class Lists:
         if had_refused:
             await self._in_compiler(lambda: write_manifest(self._directory, manifest))
 
-    def _report(self, outcomes: Sequence[ListOutcome]) -> None:
-        """What changed since the last time, a line each."""
-        known = {note.source: note for note in self.manifest.lists} if self.manifest is not None else {}
-        for outcome in outcomes:
-            source = outcome.spec.source
-            before = known.get(source)
-            if outcome.refusal is not None:
-                if before is None or before.refusal != outcome.refusal:
-                    kept_count = outcome.accepted_count
-                    logs.logger().warning(
-                        events.LIST_REFUSED, source=source, reason=outcome.refusal, kept_entries=kept_count
-                    )
-            elif before is None or before.digest != outcome.digest or before.refusal is not None:
-                logs.logger().info(
-                    events.LIST_ACCEPTED,
-                    source=source,
-                    accepted=outcome.accepted_count,
-                    rejected=outcome.rejected_count,
-                    first_rejected=[
-                        f"line {line}: {logs.shortened(text, 80)}: {logs.shortened(reason)}"
-                        for line, text, reason in outcome.rejected[:3]
-                    ],
-                )
-
-    def _clean(self, wanted: Sequence[BaseFiles], sources: Sequence[str]) -> None:
-        """Drop compiled files that nobody can be about to open. What a worker has mapped stays readable."""
-        self._kept.forget_others(sources)
-        kept = {path for files in wanted for path in (files.decision, files.evidence)}
-        for pattern in ("decision-*.bin", "evidence-*.bin"):
-            files = sorted(self._directory.glob(pattern), key=lambda path: path.stat().st_mtime_ns)
-            for path in files[:-_KEPT_BASE_COUNT]:
-                if path not in kept:
-                    with contextlib.suppress(OSError):
-                        path.unlink()
-
     async def _in_compiler(self, call: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._compiler, call)
-
-
-def _content(outcomes: Sequence[ListOutcome], shields: Sequence[tuple[str, str]]) -> str:
-    """One digest of everything that the base depends on."""
-    parts = [(outcome.spec.source, outcome.spec.reading, outcome.digest) for outcome in outcomes]
-    return hashlib.blake2b(repr((parts, shields)).encode(), digest_size=16).hexdigest()

@@ -120,6 +120,7 @@ async def _serve(control: Control, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as tasks:
         endless = [
             tasks.create_task(control.lists.watch_forever(), name="lists"),
+            tasks.create_task(control.lists.fold_forever(), name="folding"),
             tasks.create_task(control.links.resend_forever(), name="links"),
             tasks.create_task(control.denials.write_forever(), name="denials"),
             tasks.create_task(_keep_house(control), name="housekeeping"),

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastmatch._native import Blocklist, Entry, pack_entries
 from proxy import frames
 from proxy.blocklist.compile import BaseFiles
+from proxy.control.folding import Folded, above, to_entry, tombstone
 from proxy.edge.config import EdgeConfig
 from proxy.store.records import EntryKey, Head, ManualEntry, Record, Snapshot, fold
 
@@ -18,15 +19,17 @@ class Base:
     files: BaseFiles
     blocklist: Blocklist
     created: int
+    folded: Folded = field(default_factory=Folded)
 
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """The live manual entries at one version."""
+    """What lies above the base at one version; `live` are all manual entries, `entry_count` those up here."""
 
     version: Version
     packed: bytes
     entry_count: int
+    live: tuple[ManualEntry, ...]
     # None while there is no base to lay it on.
     blocklist: Blocklist | None
 
@@ -96,12 +99,15 @@ class OverlayMaker:
         # By identity: hashing 100,000 keys at every change would cost as much as making the entries.
         self._made: dict[int, tuple[ManualEntry, Entry]] = {}
 
-    def make(self, base: Blocklist | None, entries: Sequence[ManualEntry], version: Version) -> Overlay:
-        packed = pack_entries([self._native(entry) for entry in entries])
-        if len(self._made) > 2 * len(entries) + 1000:
-            self._made = {id(entry): self._made[id(entry)] for entry in entries}
-        blocklist = base.with_overlay(packed, sequence=version[1]) if base is not None else None
-        return Overlay(version, packed, len(entries), blocklist)
+    def make(self, base: Base | None, live: Sequence[ManualEntry], version: Version) -> Overlay:
+        found = above(base.folded if base is not None else Folded(), live)
+        natives = [tombstone(place) for place in found.removed]
+        natives += [self._native(entry) for entry in found.entries]
+        packed = pack_entries(natives)
+        if len(self._made) > 2 * len(found.entries) + 1000:
+            self._made = {id(entry): self._made[id(entry)] for entry in found.entries}
+        blocklist = base.blocklist.with_overlay(packed, sequence=version[1]) if base is not None else None
+        return Overlay(version, packed, len(natives), tuple(live), blocklist)
 
     def _native(self, entry: ManualEntry) -> Entry:
         known = self._made.get(id(entry))
@@ -109,19 +115,3 @@ class OverlayMaker:
         if known is None:
             known = self._made[id(entry)] = (entry, to_entry(entry))
         return known[1]
-
-
-def to_entry(entry: ManualEntry) -> Entry:
-    return Entry(
-        entry.target,
-        score=entry.score,
-        kind=entry.kind,  # type: ignore[arg-type]  # the log holds what policy wrote: one of the four
-        disposition=entry.disposition,  # type: ignore[arg-type]  # as above
-        origin=entry.origin,  # type: ignore[arg-type]  # as above
-        categories=entry.categories,
-        sources=[entry.source],
-        reason=entry.reason,
-        first_seen=entry.created,
-        last_seen=entry.created,
-        expires=entry.expires,
-    )

@@ -147,6 +147,7 @@ class BlocklistSettings(_Section):
     maximum_allow_ttl_seconds: Annotated[int, Field(ge=1)] = 31_536_000
     permanent_entries: bool = True
     manual_entry_count: Annotated[int, Field(ge=1, le=1_000_000)] = 100_000
+    fold_count: Annotated[int, Field(ge=0, le=1_000_000)] = 4_096
 
 
 class TokenSettings(_Section):

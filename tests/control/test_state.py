@@ -1,9 +1,11 @@
 """Manual entries to overlay: what is kept between two changes never outlives its entry."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from fastmatch._native import Blocklist, unpack_entries
-from proxy.control.state import OverlayMaker
+from proxy.blocklist.compile import base_files
+from proxy.control.state import Base, OverlayMaker
 from proxy.store.records import ManualEntry
 
 ENTRY = ManualEntry(
@@ -45,7 +47,8 @@ def test_what_is_kept_stays_bounded():
 
 def test_overlay_lies_on_the_base_it_is_given():
     base = Blocklist.from_entries([], epoch=1, sequence=1)
-    blocklist = OverlayMaker().make(base, [ENTRY], (1, 2)).blocklist
+    files = base_files(Path(), 1, 1)
+    blocklist = OverlayMaker().make(Base(files, base, 0), [ENTRY], (1, 2)).blocklist
     assert blocklist is not None
     assert blocklist.version == (1, 2)
     assert blocklist.lookup("203.0.113.7") is not None

@@ -49,7 +49,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
 }
 
 fn making(base: &Blocklist, name: &str, entries: &[Entry]) -> Blocklist {
-    let packed = pack(entries);
+    let packed = pack(entries).expect("room");
     let times = (0..201).map(|_| {
         let start = Instant::now();
         black_box(base.with_overlay(&packed, 2).expect("a pack"));

@@ -37,7 +37,7 @@ proptest! {
         let given: Vec<HashSet<Entry>> = [&full, &compact].map(|list| list.entries().expect("evidence").collect()).into();
         prop_assert_eq!(&given[0], &given[1]);
         prop_assert_eq!(&given[1], &below.iter().cloned().collect());
-        let with_overlay = |list: &Blocklist| list.with_overlay(&pack(&above), 9).expect("a pack");
+        let with_overlay = |list: &Blocklist| list.with_overlay(&pack(&above).expect("room"), 9).expect("a pack");
         let (full, compact) = (with_overlay(&full), with_overlay(&compact));
         for subject in subjects() {
             let said = [&full, &compact].map(|list| list.explain(&subject).expect("evidence"));

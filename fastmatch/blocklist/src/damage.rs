@@ -102,6 +102,7 @@ fn exercise(decision: &Decision) {
             Address::V6(bits) => decision.chain6(bits),
         },
     );
+    decision.chains4(&[0x0a01_0203; 70], &mut [0; 70]);
     let names = ["a.b.c", "x.a.b.c", "c", "d"].map(|name| decision.domains.chain(name.as_bytes()));
     for chain in chains.into_iter().chain(names).chain([0, 1, u32::MAX]) {
         let ruling = &decision.ruling;

@@ -7,24 +7,24 @@ use crate::builder::{Builder, Entry4, Entry6};
 use crate::chains::Chains;
 use crate::domains::{DomainTables, Domains};
 use crate::image::{Header, Image, ImageError};
+use crate::index4::{Index4, Index4Tables};
 use crate::labels::LabelTables;
 use crate::memory::Region;
-use crate::ranges::{RangeTables, Ranges, build4, build6};
+use crate::ranges::{RangeTables, Ranges, build6};
 use crate::render::Rendering;
 use crate::rule::{Live, Ruling};
 use crate::sweep::{boundaries4, boundaries6};
-use crate::{domains, sweep};
+use crate::{domains, index4, sweep};
 
 const MAGIC: [u8; 8] = *b"SNTRDCSN";
-const RANGES4: u32 = 1;
-const RANGES6: u32 = 4;
+const RANGES6: u32 = 10;
 
 /// What both files are rendered from.
 pub(crate) struct Compiled {
     pub header: Header,
     pub sorted4: Vec<Entry4>,
     pub sorted6: Vec<Entry6>,
-    ranges4: RangeTables<u32>,
+    index4: Index4Tables,
     ranges6: RangeTables<u128>,
     pub domains: DomainTables,
     chains: Chains,
@@ -36,7 +36,7 @@ pub(crate) fn compile(builder: &Builder, header: Header, compact_domains: bool) 
     let mut chains = Chains::new(&builder.facts);
     let sorted4 = sweep::sorted4(&builder.entries4);
     let sorted6 = sweep::sorted6(&builder.entries6);
-    let ranges4 = build4(&boundaries4(&sorted4, &mut chains));
+    let index4 = index4::build(&boundaries4(&sorted4, &mut chains));
     let ranges6 = build6(&boundaries6(&sorted6, &mut chains));
     let domains = domains::build(builder, header.pair, &mut chains, compact_domains);
     let header = Header {
@@ -50,7 +50,7 @@ pub(crate) fn compile(builder: &Builder, header: Header, compact_domains: bool) 
         header,
         sorted4,
         sorted6,
-        ranges4,
+        index4,
         ranges6,
         domains,
         chains,
@@ -61,7 +61,7 @@ pub(crate) fn compile(builder: &Builder, header: Header, compact_domains: bool) 
 impl Compiled {
     pub fn render_decision(&self) -> Rendering<'_> {
         let mut sections = Vec::new();
-        sections.extend(self.ranges4.sections(RANGES4));
+        sections.extend(self.index4.sections());
         sections.extend(self.ranges6.sections(RANGES6));
         sections.extend(self.domains.sections());
         sections.extend(self.chains.sections());
@@ -72,7 +72,7 @@ impl Compiled {
 
 pub(crate) struct Decision {
     image: Arc<Image>,
-    ranges4: Ranges<u32>,
+    index4: Index4,
     ranges6: Ranges<u128>,
     pub domains: Domains,
     pub ruling: Ruling,
@@ -90,7 +90,7 @@ impl Decision {
     fn from_image(image: Image) -> Result<Self, ImageError> {
         let image = Arc::new(image);
         Ok(Self {
-            ranges4: Ranges::open(&image, RANGES4, 32)?,
+            index4: Index4::open(&image)?,
             ranges6: Ranges::open(&image, RANGES6, 128)?,
             domains: Domains::open(&image)?,
             ruling: Ruling::open(&image)?,
@@ -116,7 +116,11 @@ impl Decision {
 
     #[inline]
     pub fn chain4(&self, address: u32) -> u32 {
-        self.ranges4.chain4(address)
+        self.index4.chain(address)
+    }
+
+    pub fn chains4(&self, addresses: &[u32], out: &mut [u32]) {
+        self.index4.chains(addresses, out);
     }
 
     #[inline]

@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 pub mod address;
+mod batch;
 mod builder;
 mod chains;
 mod compile;
@@ -23,6 +24,7 @@ mod hostile_heads;
 #[cfg(test)]
 mod hostile_packs;
 mod image;
+mod index4;
 mod labels;
 mod list;
 mod lookup;
@@ -35,12 +37,14 @@ mod ranges;
 mod rank;
 mod render;
 mod rule;
+mod simd;
 mod sweep;
 mod target;
 mod text;
 mod unpack;
 mod verdict;
 
+pub use batch::{Batch, NO_DOMAIN};
 pub use builder::{Builder, TooLarge};
 pub use compile::{Stamp, TombstoneInBase};
 pub use entry::{Entry, MAX_SCORE_TENTHS, Origin, Statement, StatementError, score_tenths};

@@ -19,8 +19,13 @@ impl Blocklist {
     pub fn lookup4(&self, address: u32) -> Option<VerdictRef<'_>> {
         let chain = self.base.decision.chain4(address);
         match &self.overlay {
-            None => self.base_verdict(chain),
-            Some(overlay) => self.strongest(chain, overlay, overlay.decision.chain4(address)),
+            None => self.base_verdict(chain, self.clock().now()),
+            Some(overlay) => self.strongest(
+                chain,
+                overlay,
+                overlay.decision.chain4(address),
+                self.clock().now(),
+            ),
         }
     }
 
@@ -32,8 +37,13 @@ impl Blocklist {
         }
         let chain = self.base.decision.chain6(address);
         match &self.overlay {
-            None => self.base_verdict(chain),
-            Some(overlay) => self.strongest(chain, overlay, overlay.decision.chain6(address)),
+            None => self.base_verdict(chain, self.clock().now()),
+            Some(overlay) => self.strongest(
+                chain,
+                overlay,
+                overlay.decision.chain6(address),
+                self.clock().now(),
+            ),
         }
     }
 
@@ -56,8 +66,13 @@ impl Blocklist {
     fn lookup_name(&self, name: &[u8]) -> Option<VerdictRef<'_>> {
         let chain = self.base.decision.domains.chain(name);
         match &self.overlay {
-            None => self.base_verdict(chain),
-            Some(overlay) => self.strongest(chain, overlay, overlay.decision.domains.chain(name)),
+            None => self.base_verdict(chain, self.clock().now()),
+            Some(overlay) => self.strongest(
+                chain,
+                overlay,
+                overlay.decision.domains.chain(name),
+                self.clock().now(),
+            ),
         }
     }
 
@@ -89,30 +104,30 @@ impl Blocklist {
     }
 
     #[inline]
-    fn base_verdict(&self, chain: u32) -> Option<VerdictRef<'_>> {
+    pub(crate) fn base_verdict(&self, chain: u32, now: u64) -> Option<VerdictRef<'_>> {
         if chain == 0 {
             return None;
         }
         let decision = &self.base.decision;
         decision
-            .live(chain, self.clock().now())
+            .live(chain, now)
             .map(|live| VerdictRef::new(decision, live.verdict, 0))
     }
 
     /// Each list's strongest by the rule, where a known-good entry of either vetoes the feeds' blocks of both and the
     /// overlay's tombstones leave out what they remove.
-    fn strongest<'a>(
+    pub(crate) fn strongest<'a>(
         &'a self,
         base_chain: u32,
         overlay: &'a Layer,
         overlay_chain: u32,
+        now: u64,
     ) -> Option<VerdictRef<'a>> {
         if overlay_chain == 0 {
-            return self.base_verdict(base_chain);
+            return self.base_verdict(base_chain, now);
         }
         let (below, above) = (&self.base.decision, &overlay.decision);
         let (base, overlay) = (&below.ruling, &above.ruling);
-        let now = self.clock().now();
         let has_tombstones = overlay.has_tombstones(overlay_chain);
         let is_removed = |link: &Link| has_tombstones && overlay.removes(overlay_chain, base, link);
         let is_vetoed = overlay.is_vetoed(overlay_chain)

@@ -1,4 +1,4 @@
-//! Mapped and shared memory, and typed views of it: the only module with `unsafe`.
+//! Mapped and shared memory, and typed views of it: besides `simd` the only module with `unsafe`.
 //!
 //! A `Region` is immutable bytes, either owned or a read-only file mapping, aligned for every `Plain` type. A `Table`
 //! is a typed slice of a region that keeps it alive; it costs a pointer and a length. A `SharedSegment` is anonymous

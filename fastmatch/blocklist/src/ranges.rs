@@ -1,7 +1,7 @@
 //! The piece an address lies in.
 //!
-//! Lookup: a table over the top bits narrows the boundaries of `sweep` to about four, then a binary search. The table has a quarter as many places as there are boundaries, at most 2^20 (4 MiB); with
-//! 1e6 IPv4 hosts that is one line of the table, one of the boundaries and one of the chains.
+//! Lookup: a table over the top bits narrows the boundaries of `sweep` to about four, then a binary search. The
+//! table has a quarter as many places as there are boundaries, at most 2^20 (4 MiB).
 
 use std::sync::Arc;
 
@@ -20,10 +20,6 @@ pub(crate) struct RangeTables<T> {
     chains: Vec<u32>,
     /// For each value of the top bits the first boundary at or above it, and the count; or empty.
     top: Vec<u32>,
-}
-
-pub(crate) fn build4(boundaries: &[(u128, u32)]) -> RangeTables<u32> {
-    RangeTables::new(boundaries, 32, |start| u32::try_from(start).unwrap_or(0))
 }
 
 pub(crate) fn build6(boundaries: &[(u128, u32)]) -> RangeTables<u128> {
@@ -115,16 +111,6 @@ impl<T: Plain + Ord> Ranges<T> {
             .and_then(|index| self.chains.get(index))
             .copied()
             .unwrap_or(0)
-    }
-}
-
-impl Ranges<u32> {
-    #[inline]
-    pub fn chain4(&self, address: u32) -> u32 {
-        self.chain(
-            address,
-            address.checked_shr(self.shift).unwrap_or(0) as usize,
-        )
     }
 }
 

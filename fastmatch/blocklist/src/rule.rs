@@ -203,6 +203,11 @@ impl Ruling {
             })
     }
 
+    /// Chain 0 included.
+    pub fn chain_count(&self) -> usize {
+        self.heads.len()
+    }
+
     pub fn verdict_count(&self) -> usize {
         self.verdicts.len()
     }

@@ -1,0 +1,125 @@
+//! Prefetches and vector compares: besides `memory` the only module with `unsafe`.
+//!
+//! SSE2 belongs to every `x86_64`, so nothing is detected at run time; see `DESIGN.md` for what AVX2 would give. Other
+//! machines take the scalar forms, which the tests compare with.
+#![allow(unsafe_code)]
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{
+    __m128i, _MM_HINT_T0, _mm_cmpeq_epi16, _mm_cmpgt_epi32, _mm_loadu_si128, _mm_movemask_epi8,
+    _mm_packs_epi16, _mm_packs_epi32, _mm_prefetch, _mm_set1_epi16, _mm_set1_epi32,
+    _mm_setzero_si128, _mm_subs_epu16, _mm_xor_si128,
+};
+
+/// Asks for the cache line of `values[index]`; any index is fine.
+#[inline]
+pub(crate) fn prefetch<T>(values: &[T], index: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let address = values.as_ptr().wrapping_add(index);
+        // SAFETY: a prefetch reads nothing as far as the program can tell and never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (values, index);
+}
+
+/// What one compare looks at: 16 or 8 little-endian keys, at any alignment.
+pub(crate) type Window = [u8; 32];
+
+/// How many of the 16 sorted keys are at most `bound`; of keys in any order, how many before the first that is not.
+#[inline]
+pub(crate) fn at_most_16(keys: &Window, bound: u16) -> usize {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    return at_most_16_vector(keys, bound);
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    return leading(keys, u16::from_le_bytes, bound);
+}
+
+/// As `at_most_16`, of 8 keys.
+#[inline]
+pub(crate) fn at_most_8(keys: &Window, bound: u32) -> usize {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    return at_most_8_vector(keys, bound);
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    return leading(keys, u32::from_le_bytes, bound);
+}
+
+#[cfg(any(test, miri, not(target_arch = "x86_64")))]
+fn leading<K: Copy + Ord, const N: usize>(
+    keys: &Window,
+    read: impl Fn([u8; N]) -> K,
+    bound: K,
+) -> usize {
+    let keys = keys.chunks_exact(N).filter_map(|key| key.try_into().ok());
+    keys.take_while(|key| read(*key) <= bound).count()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn at_most_16_vector(keys: &Window, bound: u16) -> usize {
+    let start: *const __m128i = keys.as_ptr().cast();
+    // SAFETY: SSE2 is part of x86_64; the two unaligned loads read exactly the 32 bytes of `keys`.
+    let mask = unsafe {
+        let bound = _mm_set1_epi16(i16::from_ne_bytes(bound.to_ne_bytes()));
+        // Saturating subtraction leaves nothing where key <= bound.
+        let compare = |keys| _mm_cmpeq_epi16(_mm_subs_epu16(keys, bound), _mm_setzero_si128());
+        let low = compare(_mm_loadu_si128(start));
+        let high = compare(_mm_loadu_si128(start.add(1)));
+        _mm_movemask_epi8(_mm_packs_epi16(low, high))
+    };
+    mask.trailing_ones() as usize
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn at_most_8_vector(keys: &Window, bound: u32) -> usize {
+    let start: *const __m128i = keys.as_ptr().cast();
+    // SAFETY: SSE2 is part of x86_64; the two unaligned loads read exactly the 32 bytes of `keys`.
+    let mask = unsafe {
+        // SSE2 compares signed numbers only: turn the top bits over.
+        let turned = |keys| _mm_xor_si128(keys, _mm_set1_epi32(i32::MIN));
+        let bound = turned(_mm_set1_epi32(i32::from_ne_bytes(bound.to_ne_bytes())));
+        let low = _mm_cmpgt_epi32(turned(_mm_loadu_si128(start)), bound);
+        let high = _mm_cmpgt_epi32(turned(_mm_loadu_si128(start.add(1))), bound);
+        let above = _mm_packs_epi32(low, high);
+        _mm_movemask_epi8(_mm_packs_epi16(above, above)) & 0xff
+    };
+    (mask | 0x100).trailing_zeros() as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::memory::bytes_of;
+
+    proptest! {
+        #[test]
+        fn the_vector_forms_equal_the_scalar_ones_on_keys_in_any_order(
+            keys: [u16; 16], wide: [u32; 8], anywhere: u32, at in 0_usize..8, is_sorted: bool
+        ) {
+            let (mut keys, mut wide) = (keys, wide);
+            if is_sorted {
+                keys.sort_unstable();
+                wide.sort_unstable();
+            }
+            let narrow = u16::try_from(anywhere >> 16).expect("16 bits");
+            let window = Window::try_from(bytes_of(&keys)).expect("32 bytes");
+            for bound in [narrow, keys[at], keys[at + 8], keys[at].wrapping_sub(1), 0, 1 << 15, u16::MAX] {
+                prop_assert_eq!(at_most_16(&window, bound), leading(&window, u16::from_le_bytes, bound));
+            }
+            let window = Window::try_from(bytes_of(&wide)).expect("32 bytes");
+            for bound in [anywhere, wide[at], wide[at].wrapping_sub(1), 0, 1 << 31, u32::MAX] {
+                prop_assert_eq!(at_most_8(&window, bound), leading(&window, u32::from_le_bytes, bound));
+            }
+        }
+
+        #[test]
+        fn any_place_may_be_prefetched(index: usize) {
+            prefetch(&[1_u16, 2], index);
+            prefetch::<u64>(&[], index);
+        }
+    }
+}

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from bench import report as reports
 
-NAMES = ("lookup", "memory", "replace", "proxy", "stream", "deny")
+NAMES = ("lookup", "instructions", "memory", "replace", "proxy", "stream", "deny")
 _PROGRAMS: dict[str, tuple[str, ...]] = {
     "lookup": (),
+    "instructions": ("cargo", "valgrind"),
     "memory": (),
     "replace": ("nginx", "wrk", "taskset"),
     "proxy": ("nginx", "haproxy", "wrk", "taskset"),
@@ -63,10 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parse_arguments(arguments)
     for name in (options.name,) if options.name else NAMES:
         if missing := missing_programs(name):
-            print(
-                f"bench {name} needs {', '.join(missing)}: apt-get install nginx-light haproxy wrk",
-                file=sys.stderr,
-            )
+            print(f"bench {name} needs {', '.join(missing)}: `make bench` installs them", file=sys.stderr)
             return 2
         if missing := missing_packages(name):
             print(f"bench {name} needs {', '.join(missing)}: `make bench` installs them", file=sys.stderr)

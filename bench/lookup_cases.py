@@ -133,10 +133,9 @@ def _batch_cases(
 ) -> list[Case]:
     """The peers have no batch: a loop in C over the same numbers is the best that they can be given."""
     packed = array("I", questions)
-    batch = getattr(found, "lookup_ipv4_batch", None)
     answers = bytearray(len(questions))
     calls: dict[str, Callable[[], object]] = {
-        **({"sentra": partial(batch, packed, answers)} if batch else {}),
+        "sentra": partial(found.lookup_ipv4_batch, packed, answers),
         **{subject: partial(_mapped_over, call, questions) for subject, call in peers.items()},
     }
     return [

@@ -73,7 +73,7 @@ def run(*, is_quick: bool) -> Report:
 
 
 def _go_first() -> None:
-    """This thread is on the load's core; while it waits for it, other work of the worker adds to its figures."""
+    """This thread is on the load's core; while it waits, other work of the worker adds to its figures."""
     os.sched_setaffinity(0, {cores()[1]})
     with contextlib.suppress(PermissionError):  # root's only; without it the bound is wider
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), -10)

@@ -1,9 +1,9 @@
-"""Many subjects -> (position, verdict) of those that a list knows."""
+"""Many subjects in one call -> (position, verdict) of those that a list knows."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from fastmatch._native import Blocklist, Verdict
 
@@ -12,26 +12,30 @@ NUMBERS = next(code for code in "IL" if array(code).itemsize == 4)
 
 
 def of_ipv4(blocklist: Blocklist, numbers: array[int]) -> Iterator[tuple[int, Verdict]]:
-    return _known(blocklist.lookup(number) for number in numbers)
+    out = _places(len(numbers))
+    blocklist.lookup_ipv4_batch(numbers, out)
+    return _known(blocklist, out)
 
 
 def of_ipv6(blocklist: Blocklist, addresses: bytearray) -> Iterator[tuple[int, Verdict]]:
     """16 bytes each, in network order."""
-    each = (bytes(addresses[start : start + 16]) for start in range(0, len(addresses), 16))
-    return _known(blocklist.lookup(address) for address in each)
+    out = _places(len(addresses) // 16)
+    blocklist.lookup_ipv6_batch(addresses, out)
+    return _known(blocklist, out)
 
 
 def of_names(blocklist: Blocklist, names: Sequence[str]) -> Iterator[tuple[int, Verdict]]:
-    """A list of names cannot hold what is no domain."""
-    return _known(_name(blocklist, name) for name in names)
+    out = _places(len(names))
+    blocklist.lookup_domain_batch(names, out)
+    return _known(blocklist, out)
 
 
-def _name(blocklist: Blocklist, name: str) -> Verdict | None:
-    try:
-        return blocklist.lookup_domain(name)
-    except ValueError:
-        return None
+def _places(count: int) -> array[int]:
+    return array(NUMBERS, bytes(4 * count))
 
 
-def _known(verdicts: Iterable[Verdict | None]) -> Iterator[tuple[int, Verdict]]:
-    return ((index, verdict) for index, verdict in enumerate(verdicts) if verdict is not None)
+def _known(blocklist: Blocklist, out: array[int]) -> Iterator[tuple[int, Verdict]]:
+    """What is no domain has a position beyond the last: no list of names can hold it."""
+    verdicts = blocklist.verdicts
+    last = len(verdicts)
+    return ((index, verdicts[found - 1]) for index, found in enumerate(out) if 0 < found <= last)

@@ -144,7 +144,7 @@ def _breakdown(title: str, counts: dict[str, int], total: int) -> list[str]:
 def _top(title: str, counts: dict[str, Any]) -> list[str]:
     if not counts["top"]:
         return []
-    differ = f"{counts['differ']:,} differ" if counts["exact"] else "too many differ: counts are lower bounds"
+    differ = f"of {counts['differ']:,}" if counts["exact"] else "of too many: counts are lower bounds"
     rows = [(f"{item['requests']:,}", printing.escaped(item["name"], 80)) for item in counts["top"]]
     return ["", f"top {title} ({differ}):", *printing.table(rows, "rl")]
 

@@ -28,19 +28,20 @@ class StallWatch:
         """Watch from now on; a watch that is on goes on for longer."""
         loop = asyncio.get_running_loop()
         is_on = self._until > 0
-        self._until = loop.time() + _WATCHED_SECONDS
+        self._until = time.monotonic() + _WATCHED_SECONDS
         if not is_on:
             self._late = self._longest = 0.0
             self._next(loop)
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._due = loop.time() + _TURN_SECONDS
+        # Not the loop's clock: uvloop's stands still within a turn and counts whole milliseconds.
+        self._due = time.monotonic() + _TURN_SECONDS
         self._cpu = time.thread_time()
-        loop.call_at(self._due, self._turn, loop)
+        loop.call_later(_TURN_SECONDS, self._turn, loop)
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
-        late = now - self._due
+        now = time.monotonic()
+        late = max(0.0, now - self._due)
         self._late = max(self._late, late)
         self._longest = max(self._longest, min(late, time.thread_time() - self._cpu))
         if now < self._until:

@@ -45,7 +45,7 @@ def test_report_reads_like_a_report(sentra):
         "\nby source:\n  3  100.0 %  scanners\n"
         "\nby category:\n  3  100.0 %  scan\n"
         "\nby score:\n  3  100.0 %  8\n"
-        "\ntop addresses (1 differ):\n  3  198.51.100.1\n"
+        "\ntop addresses (of 1):\n  3  198.51.100.1\n"
         "\n1 line could not be read, the first:\n"
         "  line 5: not a line of this format: 'rubbish \\x1b[2J'\n"
     )

@@ -1,6 +1,6 @@
 """The compiled module's surface. Written by hand, held against the built module by stubtest."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from mmap import mmap
 from typing import Final, Literal, final
@@ -64,6 +64,8 @@ class Entry:
     def expires(self) -> int | None: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, object]]:
+        """Entries can be copied and pickled; verdicts and lists cannot: they belong to their list or file."""
 
 @final
 class Verdict:
@@ -127,7 +129,14 @@ class Builder:
     def add_list(self, blocklist: Blocklist, /) -> None:
         """All entries of a list: the base's without what its overlay removes, and the overlay's.
 
-        The interpreter lock is released. Raises ValueError when the list was opened without evidence.
+        The interpreter lock is released. Raises LookupError when the list was opened without evidence.
+        """
+    def add_packed(
+        self, packed: bytes, /, *, limit_entries: int = 20_000_000, limit_bytes: int = 2_147_483_648
+    ) -> None:
+        """All entries of a pack or none; the limits are looked at before anything is decoded. Lock released.
+
+        Raises ValueError naming offset and rule; trusts nothing.
         """
     def add_text(
         self,
@@ -153,16 +162,30 @@ class Builder:
         column's value counts, below the lowest `score` does.
         """
     def __len__(self) -> int: ...
-    def build(self, *, epoch: int = 0, sequence: int = 0, now: int = 0) -> Blocklist:
-        """Compile in memory, evidence included; the interpreter lock is released."""
+    def pack(self) -> bytes:
+        """The one packed form of this set of entries, however it was made. Lock released."""
+    def build(
+        self, *, epoch: int = 0, sequence: int = 0, now: int = 0, compact_domains: bool = False
+    ) -> Blocklist:
+        """Compile in memory, evidence included; the interpreter lock is released.
+
+        `compact_domains`: 64-bit fingerprints instead of the names' text, in the decision file.
+        """
     def write(
-        self, decision_path: str, evidence_path: str, *, epoch: int = 0, sequence: int = 0, now: int = 0
+        self,
+        decision_path: str,
+        evidence_path: str,
+        *,
+        epoch: int = 0,
+        sequence: int = 0,
+        now: int = 0,
+        compact_domains: bool = False,
     ) -> None:
         """Compile to two files: written aside, synced, renamed. Lock released. Raises OSError."""
 
 @final
 class Blocklist:
-    """An immutable list. Lookups cost no allocation on a miss; verdicts are shared objects.
+    """An immutable list. Lookups of ASCII text and numbers cost no allocation; verdicts are shared objects.
 
     Times: `advance` sets the coarse clock that expiry is judged by (shared by all lists made from this one).
     Cheapest: `lookup` and `lookup_domain`, then `in`, then `[]` (`fastmatch/DESIGN.md` has the figures).
@@ -220,6 +243,17 @@ class Blocklist:
         """An empty call of the shape of `lookup`, for the bench."""
     def explain(self, target: str, /) -> Explanation:
         """All covering entries of an address or a domain. Raises LookupError without evidence."""
+    def entries(self) -> Iterator[Entry]:
+        """Every entry: the base's without what the overlay removes, then the overlay's.
+
+        Holds the list; makes one entry at a time. Raises LookupError without evidence.
+        """
+    def ipv4_ranges(self, *, source: str | None = None, minimum_score: float = 0.0) -> bytes:
+        """What live blocks cover: sorted, disjoint (first, last) pairs of native words (`array("I")`).
+
+        Of all sources or of one. What entries say, not verdicts: allows and vetoes take nothing away. Lock
+        released. Raises LookupError without evidence.
+        """
     def advance(self, now: int, /) -> None: ...
     def with_overlay(self, packed: bytes, /, *, sequence: int) -> Blocklist:
         """The same base and clock with these entries (operators', incidents') above it.
@@ -234,6 +268,9 @@ class Blocklist:
     @property
     def stats(self) -> dict[str, int]:
         """Counts: `ipv4`, `ipv6`, `domains`, `overlay`, `verdicts`, `bytes`."""
+    @property
+    def sections(self) -> list[tuple[str, str, int]]:
+        """(file, section, bytes); they add up to `stats["bytes"]`."""
     @property
     def created(self) -> int:
         """Unix seconds at which the base was compiled (`now` of build)."""

@@ -110,6 +110,10 @@ impl Decision {
             .saturating_add(header.domains)
     }
 
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
     pub fn byte_count(&self) -> usize {
         self.image.bytes().len()
     }

@@ -141,6 +141,10 @@ impl Evidence {
         })
     }
 
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
     pub fn byte_count(&self) -> usize {
         self.image.bytes().len()
     }

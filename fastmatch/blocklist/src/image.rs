@@ -211,6 +211,12 @@ impl Image {
     pub fn bytes(&self) -> &[u8] {
         self.region.bytes()
     }
+
+    /// (id, bytes) of each section, in their order.
+    pub fn section_sizes(&self) -> impl Iterator<Item = (u32, usize)> {
+        let sections = self.sections.iter();
+        sections.map(|section| (section.id, section.len))
+    }
 }
 
 /// Header and section table without their sum, which fits.

@@ -3,6 +3,7 @@
 mod batch;
 mod buffers;
 mod builder;
+mod contents;
 mod entry;
 mod inputs;
 mod list;
@@ -11,6 +12,7 @@ mod verdict;
 
 use pyo3::prelude::*;
 
+pub(crate) use inputs::Within;
 pub(crate) use list::PyBlocklist;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

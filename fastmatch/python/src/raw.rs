@@ -1,5 +1,5 @@
-//! Methods of one argument below `PyO3`'s argument parsing, the bytes of a `str`, and buffers that other threads may write:
-//! the only module with `unsafe`.
+//! Methods of one argument below `PyO3`'s argument parsing, the bytes of a `str`, buffers that other threads may write, and
+//! an iterator beside what it borrows: the only module with `unsafe`.
 //!
 //! `PyO3` calls methods as `METH_FASTCALL | METH_KEYWORDS`: keywords are looked for, arguments collected into an array, and
 //! a guard counts the thread as attached. `METH_O` hands over the one argument as it is; DESIGN.md has the figures.
@@ -10,6 +10,7 @@ use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use pyo3::buffer::PyUntypedBuffer;
@@ -148,6 +149,36 @@ pub(crate) fn integer(value: &Bound<'_, PyAny>) -> Option<i64> {
     // SAFETY: `number` is an int, for which this call raises nothing.
     let bits = unsafe { ffi::PyLong_AsLongLongAndOverflow(number.as_ptr(), &raw mut overflow) };
     (overflow == 0).then_some(bits)
+}
+
+/// An iterator that keeps alive what it runs over.
+pub(crate) struct Owning<O, T> {
+    /// Before `owner`, so that it is dropped first.
+    iterator: Box<dyn Iterator<Item = T> + Send>,
+    _owner: Arc<O>,
+}
+
+impl<O: 'static, T: 'static> Owning<O, T> {
+    pub fn new<E>(
+        owner: Arc<O>,
+        start: impl for<'a> FnOnce(&'a O) -> Result<Box<dyn Iterator<Item = T> + Send + 'a>, E>,
+    ) -> Result<Self, E> {
+        // SAFETY: the value stays where it is as long as `owner`, which is dropped after the iterator. `start` works for
+        // any lifetime, so it can keep the reference nowhere but in the iterator; items do not borrow.
+        let borrowed: &'static O = unsafe { &*Arc::as_ptr(&owner) };
+        Ok(Self {
+            iterator: start(borrowed)?,
+            _owner: owner,
+        })
+    }
+}
+
+impl<O, T> Iterator for Owning<O, T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        self.iterator.next()
+    }
 }
 
 /// An item of a buffer. Any bytes are one.

@@ -3,14 +3,15 @@
 use std::path::Path;
 
 use blocklist::{
-    Blocklist, Builder, Disposition, Format, ListOptions, LoadReport, Origin, Stamp, Statement,
+    Blocklist, Builder, Disposition, FoldError, Format, Limits, ListOptions, LoadReport, Origin,
+    Stamp, Statement,
 };
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyLookupError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
 use super::entry::{PyEntry, disposition_named, rule_named};
-use super::inputs::{labels, os_error, seconds, tenths, unsigned, value_error};
+use super::inputs::{Within, labels, os_error, seconds, tenths, unsigned, value_error};
 use super::list::PyBlocklist;
 
 #[pyclass(module = "fastmatch", name = "Builder")]
@@ -40,7 +41,7 @@ fn score_points(points: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<(f64, u8)>> {
     };
     let mut read = Vec::new();
     for point in points.try_iter()? {
-        let (value, score): (f64, f64) = point?.extract()?;
+        let (Within(value), Within(score)): (Within<f64>, Within<f64>) = point?.extract()?;
         if !value.is_finite() {
             return Err(PyValueError::new_err(format!(
                 "score_map {value}: not a finite number"
@@ -139,13 +140,6 @@ impl PyBuilder {
             .map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
-    #[pyo3(signature = (blocklist, /))]
-    fn add_list(&mut self, py: Python<'_>, blocklist: &PyBlocklist) -> PyResult<()> {
-        let (builder, list) = (&mut self.0, &blocklist.list);
-        py.detach(|| builder.add_list(list))
-            .map_err(|error| PyValueError::new_err(error.to_string()))
-    }
-
     #[pyo3(
         signature = (
             text, *, format, source, score, kind="suffix", disposition="block", categories=None, score_column=None,
@@ -161,7 +155,7 @@ impl PyBuilder {
         text: &Bound<'_, PyBytes>,
         format: &str,
         source: &str,
-        score: f64,
+        score: Within<f64>,
         kind: &str,
         disposition: &str,
         categories: Option<&Bound<'_, PyAny>>,
@@ -173,7 +167,7 @@ impl PyBuilder {
         let statement = Statement {
             disposition: listed_disposition(disposition)?,
             origin: Origin::Feed,
-            score_tenths: tenths(score)?,
+            score_tenths: tenths(score.0)?,
             sources: Box::new([source.into()]),
             categories: labels("categories", categories)?,
             reason: "".into(),
@@ -200,29 +194,71 @@ impl PyBuilder {
             .map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
+    #[pyo3(
+        signature = (packed, /, *, limit_entries=None, limit_bytes=None),
+        text_signature = "($self, packed, /, *, limit_entries=20000000, limit_bytes=2147483648)"
+    )]
+    fn add_packed(
+        &mut self,
+        py: Python<'_>,
+        packed: &Bound<'_, PyBytes>,
+        limit_entries: Option<Within<usize>>,
+        limit_bytes: Option<Within<usize>>,
+    ) -> PyResult<()> {
+        let usual = Limits::default();
+        let limits = Limits {
+            entries: limit_entries.map_or(usual.entries, |limit| limit.0),
+            bytes: limit_bytes.map_or(usual.bytes, |limit| limit.0),
+        };
+        let (builder, packed) = (&mut self.0, packed.as_bytes());
+        py.detach(|| builder.add_packed(packed, limits))
+            .map_err(|error| PyValueError::new_err(format!("packed entries, {error}")))
+    }
+
+    #[pyo3(signature = (blocklist, /))]
+    fn add_list(&mut self, py: Python<'_>, blocklist: &PyBlocklist) -> PyResult<()> {
+        let builder = &mut self.0;
+        let added = py.detach(|| builder.add_list(blocklist.shared()));
+        added.map_err(|error| match error {
+            FoldError::NoEvidence => PyLookupError::new_err(error.to_string()),
+            FoldError::TooLarge => PyValueError::new_err(error.to_string()),
+        })
+    }
+
+    fn pack<'py>(&mut self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let builder = &mut self.0;
+        let packed = py.detach(|| builder.pack());
+        PyBytes::new(py, &packed)
+    }
+
     fn __len__(&self) -> usize {
         self.0.len()
     }
 
-    #[pyo3(signature = (*, epoch=None, sequence=None, now=None), text_signature = "($self, *, epoch=0, sequence=0, now=0)")]
+    #[pyo3(
+        signature = (*, epoch=None, sequence=None, now=None, compact_domains=false),
+        text_signature = "($self, *, epoch=0, sequence=0, now=0, compact_domains=False)"
+    )]
     fn build(
         &self,
         py: Python<'_>,
         epoch: Option<&Bound<'_, PyAny>>,
         sequence: Option<&Bound<'_, PyAny>>,
         now: Option<&Bound<'_, PyAny>>,
+        compact_domains: bool,
     ) -> PyResult<PyBlocklist> {
-        Ok(PyBlocklist::new(build(
-            py,
-            &self.0,
-            stamp(epoch, sequence, now)?,
-        )?))
+        let stamp = Stamp {
+            compact_domains,
+            ..stamp(epoch, sequence, now)?
+        };
+        Ok(PyBlocklist::new(build(py, &self.0, stamp)?))
     }
 
     #[pyo3(
-        signature = (decision_path, evidence_path, *, epoch=None, sequence=None, now=None),
-        text_signature = "($self, decision_path, evidence_path, *, epoch=0, sequence=0, now=0)"
+        signature = (decision_path, evidence_path, *, epoch=None, sequence=None, now=None, compact_domains=false),
+        text_signature = "($self, decision_path, evidence_path, *, epoch=0, sequence=0, now=0, compact_domains=False)"
     )]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a record")]
     fn write(
         &self,
         py: Python<'_>,
@@ -231,8 +267,12 @@ impl PyBuilder {
         epoch: Option<&Bound<'_, PyAny>>,
         sequence: Option<&Bound<'_, PyAny>>,
         now: Option<&Bound<'_, PyAny>>,
+        compact_domains: bool,
     ) -> PyResult<()> {
-        let stamp = stamp(epoch, sequence, now)?;
+        let stamp = Stamp {
+            compact_domains,
+            ..stamp(epoch, sequence, now)?
+        };
         self.0
             .check_base()
             .map_err(|error| PyValueError::new_err(error.to_string()))?;

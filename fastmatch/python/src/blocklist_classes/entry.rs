@@ -5,9 +5,9 @@ use std::sync::Arc;
 use blocklist::{Disposition, Entry, Limits, Origin, Rule, Statement, Target};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 
-use super::inputs::{labels, seconds, tenths, value_error};
+use super::inputs::{Within, labels, seconds, tenths, value_error};
 
 #[pyclass(
     frozen,
@@ -79,7 +79,7 @@ impl PyEntry {
     #[new]
     #[pyo3(
         signature = (
-            target, *, score=10.0, kind=None, disposition="block", origin="feed", categories=None, sources=None,
+            target, *, score=Within(10.0), kind=None, disposition="block", origin="feed", categories=None, sources=None,
             reason="", first_seen=None, last_seen=None, expires=None
         ),
         text_signature = "(target, *, score=10.0, kind=None, disposition='block', origin='feed', categories=(), \
@@ -88,7 +88,7 @@ impl PyEntry {
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a record")]
     fn new(
         target: &str,
-        score: f64,
+        score: Within<f64>,
         kind: Option<&str>,
         disposition: &str,
         origin: &str,
@@ -102,7 +102,7 @@ impl PyEntry {
         let statement = Statement {
             disposition: disposition_named(disposition)?,
             origin: origin_named(origin)?,
-            score_tenths: tenths(score)?,
+            score_tenths: tenths(score.0)?,
             sources: labels("sources", sources)?,
             categories: labels("categories", categories)?,
             reason: reason.into(),
@@ -175,6 +175,22 @@ impl PyEntry {
         self.0.statement.expires.map(Into::into)
     }
 
+    /// What makes copies and pickles.
+    fn __getnewargs_ex__<'py>(&self, py: Python<'py>) -> PyResult<((String,), Bound<'py, PyDict>)> {
+        let arguments = PyDict::new(py);
+        arguments.set_item("score", self.score())?;
+        arguments.set_item("kind", self.kind())?;
+        arguments.set_item("disposition", self.disposition())?;
+        arguments.set_item("origin", self.origin())?;
+        arguments.set_item("categories", self.categories(py)?)?;
+        arguments.set_item("sources", self.sources(py)?)?;
+        arguments.set_item("reason", self.reason())?;
+        arguments.set_item("first_seen", self.first_seen())?;
+        arguments.set_item("last_seen", self.last_seen())?;
+        arguments.set_item("expires", self.expires())?;
+        Ok(((self.target(),), arguments))
+    }
+
     fn __repr__(&self) -> String {
         let statement = &self.0.statement;
         format!(
@@ -212,16 +228,16 @@ pub(crate) fn pack_entries<'py>(
 }
 
 #[pyfunction]
-#[pyo3(signature = (packed, /, *, limit=1_000_000))]
+#[pyo3(signature = (packed, /, *, limit=Within(1_000_000)), text_signature = "(packed, /, *, limit=1000000)")]
 pub(crate) fn unpack_entries(
     py: Python<'_>,
     packed: &Bound<'_, PyBytes>,
-    limit: usize,
+    limit: Within<usize>,
 ) -> PyResult<Vec<PyEntry>> {
     let packed = packed.as_bytes();
     let mut entries = Vec::new();
     let keep = |entry| entries.push(PyEntry(entry));
-    py.detach(|| blocklist::unpack(packed, Limits::of_entries(limit), keep))
+    py.detach(|| blocklist::unpack(packed, Limits::of_entries(limit.0), keep))
         .map_err(|error| PyValueError::new_err(format!("packed entries, {error}")))?;
     Ok(entries)
 }

@@ -5,7 +5,8 @@ use std::fmt::Display;
 use std::num::NonZeroU32;
 
 use blocklist::address::{Address, parse_address};
-use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
+use pyo3::Borrowed;
+use pyo3::exceptions::{PyOSError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -130,6 +131,27 @@ fn bits_of<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 
 fn int_of<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     value.call_method0(intern!(value.py(), "__int__"))
+}
+
+/// A number that does not fit is a `ValueError` like any other value that does not, not an `OverflowError`.
+#[derive(Clone, Copy)]
+pub(crate) struct Within<T>(pub T);
+
+impl<'a, 'py, T> FromPyObject<'a, 'py> for Within<T>
+where
+    T: FromPyObject<'a, 'py, Error = PyErr>,
+{
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        T::extract(value).map(Self).map_err(|error| {
+            if error.is_instance_of::<PyOverflowError>(value.py()) {
+                object_error(&value, "out of range")
+            } else {
+                error
+            }
+        })
+    }
 }
 
 /// A count, a time or a sequence number.

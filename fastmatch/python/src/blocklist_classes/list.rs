@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use blocklist::address::Address;
 use blocklist::{Blocklist, Builder, Disposition, HostLookup, ImageError, Subject, VerdictRef};
-use pyo3::exceptions::{PyKeyError, PyLookupError, PyValueError};
+use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
 use super::batch;
 use super::builder::{build, stamp};
+use super::contents::{PyEntries, ipv4_ranges, no_evidence, sections};
 use super::entry::entries_of;
-use super::inputs::{Query, os_error, query, unsigned, value_error};
+use super::inputs::{Query, Within, os_error, query, unsigned, value_error};
 use super::lookup::quick_address;
 use super::verdict::{PyCovering, PyExplanation, PyVerdict};
 use crate::raw::ascii;
@@ -28,7 +29,7 @@ fn cells(count: usize) -> VerdictCells {
 
 #[pyclass(frozen, mapping, module = "fastmatch", name = "Blocklist")]
 pub(crate) struct PyBlocklist {
-    pub(crate) list: Arc<Blocklist>,
+    list: Arc<Blocklist>,
     /// Shared by the lists with another overlay, so that a verdict of the base stays one object.
     base_verdicts: VerdictCells,
     overlay_verdicts: VerdictCells,
@@ -235,7 +236,7 @@ impl PyBlocklist {
             Subject::parse(target.as_bytes()).map_err(|error| value_error(target, error))?;
         let explanation = py
             .detach(|| self.list.explain(&subject))
-            .map_err(|error| PyLookupError::new_err(error.to_string()))?;
+            .map_err(no_evidence)?;
         let covering = explanation
             .covering
             .into_iter()
@@ -273,6 +274,28 @@ impl PyBlocklist {
             base_verdicts: Arc::clone(&self.base_verdicts),
             overlay_verdicts: cells(overlay),
         })
+    }
+
+    fn entries(&self, py: Python<'_>) -> PyResult<PyEntries> {
+        PyEntries::of(py, &self.list)
+    }
+
+    #[pyo3(
+        signature = (*, source=None, minimum_score=Within(0.0)),
+        text_signature = "($self, *, source=None, minimum_score=0.0)"
+    )]
+    fn ipv4_ranges<'py>(
+        &self,
+        py: Python<'py>,
+        source: Option<&str>,
+        minimum_score: Within<f64>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        ipv4_ranges(py, &self.list, source, minimum_score.0)
+    }
+
+    #[getter]
+    fn sections<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        sections(py, &self.list)
     }
 
     #[getter]

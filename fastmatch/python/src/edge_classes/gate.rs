@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::segment::PySegment;
-use crate::blocklist_classes::PyBlocklist;
+use crate::blocklist_classes::{PyBlocklist, Within};
 
 #[pyclass(name = "GateConfig", module = "fastmatch", frozen)]
 pub(crate) struct PyGateConfig {
@@ -21,18 +21,18 @@ impl PyGateConfig {
     #[pyo3(signature = (
         *,
         trusted_proxies = Vec::new(),
-        block_score = 7.0,
+        block_score = Within(7.0),
         drop_score = None,
         observe = false,
         domains = None,
         on_missing = "closed",
         scheme = "http",
         via = "sentra",
-        head_bytes = 16384,
-        target_bytes = 8192,
-        header_count = 100,
-        body_bytes = 0,
-        response_head_bytes = 65536,
+        head_bytes = Within(16384),
+        target_bytes = Within(8192),
+        header_count = Within(100),
+        body_bytes = Within(0),
+        response_head_bytes = Within(65536),
         upstream_host = None,
     ), text_signature = "(*, trusted_proxies=(), block_score=7.0, drop_score=None, observe=False, domains=['host'], \
         on_missing='closed', scheme='http', via='sentra', head_bytes=16384, target_bytes=8192, header_count=100, \
@@ -43,34 +43,34 @@ impl PyGateConfig {
     )]
     fn new(
         trusted_proxies: Vec<String>,
-        block_score: f64,
-        drop_score: Option<f64>,
+        block_score: Within<f64>,
+        drop_score: Option<Within<f64>>,
         observe: bool,
         domains: Option<Vec<String>>,
         on_missing: &str,
         scheme: &str,
         via: &str,
-        head_bytes: usize,
-        target_bytes: usize,
-        header_count: usize,
-        body_bytes: u64,
-        response_head_bytes: usize,
+        head_bytes: Within<usize>,
+        target_bytes: Within<usize>,
+        header_count: Within<usize>,
+        body_bytes: Within<u64>,
+        response_head_bytes: Within<usize>,
         upstream_host: Option<String>,
     ) -> PyResult<Self> {
         let settings = Settings {
             trusted_proxies,
-            block_score,
-            drop_score,
+            block_score: block_score.0,
+            drop_score: drop_score.map(|score| score.0),
             observe,
             domains: domains.unwrap_or_else(|| vec!["host".to_owned()]),
             on_missing: on_missing.to_owned(),
             scheme: scheme.to_owned(),
             via: via.to_owned(),
-            head_bytes,
-            target_bytes,
-            header_count,
-            body_bytes,
-            response_head_bytes,
+            head_bytes: head_bytes.0,
+            target_bytes: target_bytes.0,
+            header_count: header_count.0,
+            body_bytes: body_bytes.0,
+            response_head_bytes: response_head_bytes.0,
             upstream_host,
         };
         let tables =
@@ -95,7 +95,8 @@ fn invalid_peer(error: &decide::InvalidPeer) -> PyErr {
 #[pymethods]
 impl PyGate {
     #[new]
-    fn new(config: &PyGateConfig, segment: &PySegment, slot: usize) -> PyResult<Self> {
+    fn new(config: &PyGateConfig, segment: &PySegment, slot: Within<usize>) -> PyResult<Self> {
+        let slot = slot.0;
         let gate = Gate::new(
             Arc::clone(&config.tables),
             Arc::clone(&segment.segment),
@@ -138,8 +139,8 @@ impl PyGate {
     }
 
     #[pyo3(signature = (now, /))]
-    fn tick(&self, now: u64) {
-        self.gate.tick(now);
+    fn tick(&self, now: Within<u64>) {
+        self.gate.tick(now.0);
     }
 
     fn drain(&self) {

@@ -8,6 +8,8 @@ use pyo3::exceptions::{PyIndexError, PyKeyError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::blocklist_classes::Within;
+
 #[pyclass(name = "Segment", module = "fastmatch", frozen)]
 pub(crate) struct PySegment {
     pub(crate) segment: Arc<Segment>,
@@ -24,7 +26,7 @@ fn to_python(error: SegmentError) -> PyErr {
 }
 
 impl PySegment {
-    fn check(&self, slot: usize) -> PyResult<usize> {
+    fn check(&self, Within(slot): Within<usize>) -> PyResult<usize> {
         if slot < self.segment.slots() {
             Ok(slot)
         } else {
@@ -49,14 +51,14 @@ impl PySegment {
 #[pymethods]
 impl PySegment {
     #[staticmethod]
-    fn create(slots: usize) -> PyResult<Self> {
-        let segment = Arc::new(Segment::create(slots).map_err(to_python)?);
+    fn create(slots: Within<usize>) -> PyResult<Self> {
+        let segment = Arc::new(Segment::create(slots.0).map_err(to_python)?);
         Ok(Self { segment })
     }
 
     #[staticmethod]
-    fn open(descriptor: RawFd) -> PyResult<Self> {
-        let segment = Arc::new(Segment::open(descriptor).map_err(to_python)?);
+    fn open(descriptor: Within<RawFd>) -> PyResult<Self> {
+        let segment = Arc::new(Segment::open(descriptor.0).map_err(to_python)?);
         Ok(Self { segment })
     }
 
@@ -69,7 +71,7 @@ impl PySegment {
         self.segment.slots()
     }
 
-    fn clear_gauges(&self, slot: usize) -> PyResult<()> {
+    fn clear_gauges(&self, slot: Within<usize>) -> PyResult<()> {
         self.segment.clear_gauges(self.check(slot)?);
         Ok(())
     }
@@ -78,7 +80,11 @@ impl PySegment {
         self.sums(python, 0..self.segment.slots())
     }
 
-    fn slot_counters<'py>(&self, python: Python<'py>, slot: usize) -> PyResult<Bound<'py, PyDict>> {
+    fn slot_counters<'py>(
+        &self,
+        python: Python<'py>,
+        slot: Within<usize>,
+    ) -> PyResult<Bound<'py, PyDict>> {
         let slot = self.check(slot)?;
         self.sums(python, slot..slot + 1)
     }
@@ -92,8 +98,8 @@ impl PySegment {
         Ok(self.segment.histogram(histogram))
     }
 
-    fn add(&self, slot: usize, name: &str, amount: i64) -> PyResult<()> {
-        let slot = self.check(slot)?;
+    fn add(&self, slot: Within<usize>, name: &str, amount: Within<i64>) -> PyResult<()> {
+        let (slot, amount) = (self.check(slot)?, amount.0);
         self.segment.add_named(slot, name, amount).ok_or_else(|| {
             PyValueError::new_err(format!(
                 "cannot add {amount} to {name:?}: unknown, or a counter"

@@ -161,7 +161,8 @@ class Builder:
         the score itself; with `score_map`, (column value, score) points, the highest point not above the
         column's value counts, below the lowest `score` does.
         """
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Entries added; one that was added twice counts twice until the builder compiles or packs."""
     def pack(self) -> bytes:
         """The one packed form of this set of entries, however it was made. Lock released."""
     def build(

@@ -158,6 +158,24 @@ def test_a_pack_is_read_up_to_the_limit():
     assert unpack_entries(pack_entries([])) == []
 
 
+def test_a_builder_takes_a_pack_whole_or_not_at_all():
+    """A store's snapshot goes into the compiler without an object for each entry."""
+    builder = Builder()
+    builder.add(Entry("198.51.100.1", score=1))
+    builder.add_packed(packs)
+    whole = builder.pack()
+    assert whole == pack_entries([*ENTRIES, Entry("198.51.100.1", score=1)])
+    for damaged in [packs[:-1], packs + b"\0", packs[:8] + b"\3" + packs[9:]]:
+        with pytest.raises(ValueError, match=r"packed entries, offset \d+: "):
+            builder.add_packed(damaged)
+    with pytest.raises(ValueError, match=f"{len(ENTRIES)} entries, the limit is 5"):
+        builder.add_packed(packs, limit_entries=5)
+    with pytest.raises(ValueError, match=f"{len(packs)} bytes, the limit is 100"):
+        builder.add_packed(packs, limit_bytes=100)
+    assert builder.pack() == whole
+    assert builder.build()["198.51.100.1"].score == 1
+
+
 def test_readers_see_whole_lists_while_they_are_replaced(tmp_path):
     """Rename is the only moment of change."""
     paths = [str(tmp_path / name) for name in ("d", "e")]

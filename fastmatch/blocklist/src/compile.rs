@@ -72,7 +72,8 @@ fn compiled(builder: &Builder, stamp: Stamp) -> Compiled {
     )
 }
 
-pub(crate) fn layer(builder: &Builder, stamp: Stamp) -> Layer {
+pub(crate) fn layer(builder: &mut Builder, stamp: Stamp) -> Layer {
+    builder.sort_networks();
     let compiled = compiled(builder, stamp);
     let own = "invariant: what was just rendered is readable";
     let decision = Decision::open(compiled.render_decision().region()).expect(own);
@@ -96,21 +97,43 @@ impl Builder {
     }
 
     /// Compiles in memory, evidence included.
-    pub fn build(&self, stamp: Stamp) -> Result<Blocklist, TombstoneInBase> {
+    pub fn build(&mut self, stamp: Stamp) -> Result<Blocklist, TombstoneInBase> {
         self.check_base()?;
         Ok(Blocklist::from_base(layer(self, stamp)))
     }
 
     /// Compiles to two files. Both are whole before either gets its name, the evidence first: whoever sees the decision
     /// file finds both.
-    pub fn write(&self, decision: &Path, evidence: &Path, stamp: Stamp) -> io::Result<()> {
+    pub fn write(&mut self, decision: &Path, evidence: &Path, stamp: Stamp) -> io::Result<()> {
+        self.write_watched(decision, evidence, stamp, &mut |_| ())
+    }
+
+    /// As `write`; `ended` hears the name of each phase when it is over.
+    #[doc(hidden)]
+    pub fn write_watched(
+        &mut self,
+        decision: &Path,
+        evidence: &Path,
+        stamp: Stamp,
+        ended: &mut dyn FnMut(&'static str),
+    ) -> io::Result<()> {
         self.check_base()
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        self.sort_networks();
+        ended("sort");
         let compiled = compiled(self, stamp);
+        ended("compile");
         let evidence =
             files::write_aside(evidence, |file| compiled.render_evidence(self).write(file))?;
+        ended("evidence");
         let decision = files::write_aside(decision, |file| compiled.render_decision().write(file))?;
+        ended("decision");
+        evidence.sync()?;
+        decision.sync()?;
+        ended("sync");
         evidence.publish()?;
-        decision.publish()
+        decision.publish()?;
+        ended("publish");
+        Ok(())
     }
 }

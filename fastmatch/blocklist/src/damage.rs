@@ -54,6 +54,7 @@ fn builder() -> Builder {
             })
             .expect("room");
     }
+    builder.sort_networks();
     builder
 }
 

@@ -19,7 +19,7 @@ const MAX_ATTEMPTS: usize = 8;
 
 static NEXT_TEMPORARY: AtomicU64 = AtomicU64::new(0);
 
-/// A whole file that does not have its name yet; dropped without `publish`, it is removed.
+/// A whole file that does not have its name yet; dropped without that, it is removed.
 pub(crate) struct Aside<'a> {
     path: &'a Path,
     temporary: PathBuf,
@@ -42,12 +42,17 @@ pub(crate) fn write_aside(
         is_published: false,
     };
     write(&aside.file)?;
-    aside.file.sync_all()?;
     Ok(aside)
 }
 
 impl Aside<'_> {
-    /// Gives the file its name, for good once the directory is synced.
+    /// What was written survives the machine. Apart from the name: of several files all are written out before the first
+    /// gets its name.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    /// Gives the synced file its name, for good once the directory is synced.
     pub fn publish(mut self) -> io::Result<()> {
         fs::rename(&self.temporary, self.path)?;
         self.is_published = true;
@@ -167,7 +172,9 @@ mod tests {
     }
 
     fn publish(path: &Path, bytes: &[u8]) -> io::Result<()> {
-        write_aside(path, |mut file| file.write_all(bytes))?.publish()
+        let aside = write_aside(path, |mut file| file.write_all(bytes))?;
+        aside.sync()?;
+        aside.publish()
     }
 
     #[test]

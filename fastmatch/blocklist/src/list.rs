@@ -103,7 +103,7 @@ impl Blocklist {
         builder.add_packed(packed, OVERLAY_LIMITS)?;
         let (epoch, _) = self.version();
         let overlay = layer(
-            &builder,
+            &mut builder,
             Stamp {
                 epoch,
                 sequence,

@@ -177,7 +177,7 @@ impl<'a> Rendering<'a> {
     /// `file` is empty.
     pub fn write(&self, file: &File) -> io::Result<()> {
         let (_, total) = self.offsets();
-        // Gaps and the end read as zeros; a disk that is too small says so here and not at the last byte.
+        // Gaps and the end read as zeros.
         file.set_len(total as u64)?;
         self.emit(|offset, piece| file.write_all_at(piece, offset as u64))
     }

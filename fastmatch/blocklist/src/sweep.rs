@@ -7,34 +7,14 @@ use crate::address::{mask4, mask6};
 use crate::builder::{Entry4, Entry6};
 use crate::chains::Chains;
 
-/// Entries sorted by target, each once: the order of the evidence too.
+/// The builder has sorted them: the order of the evidence too.
 pub(crate) fn sorted4(entries: &[Entry4]) -> Vec<Entry4> {
-    let mut keys: Vec<(u64, u32)> = entries
-        .iter()
-        .map(|entry| {
-            (
-                u64::from(entry.start) << 8 | u64::from(entry.length),
-                entry.fact,
-            )
-        })
-        .collect();
-    keys.sort_unstable();
-    keys.dedup();
-    let unpack = |(key, fact): (u64, u32)| Entry4 {
-        start: u32::try_from(key >> 8).unwrap_or(0),
-        length: key.to_le_bytes()[0],
-        fact,
-    };
-    keys.into_iter().map(unpack).collect()
+    entries.to_vec()
 }
 
 /// As `sorted4`.
 pub(crate) fn sorted6(entries: &[Entry6]) -> Vec<Entry6> {
-    let mut sorted = entries.to_vec();
-    let key = |entry: &Entry6| (entry.start, entry.length, entry.fact);
-    sorted.sort_unstable_by_key(key);
-    sorted.dedup_by_key(|entry| key(entry));
-    sorted
+    entries.to_vec()
 }
 
 /// (start, chain) of each piece of the IPv4 space.

@@ -122,7 +122,7 @@ fn listed_disposition(name: &str) -> PyResult<Disposition> {
     Ok(known)
 }
 
-pub(crate) fn build(py: Python<'_>, builder: &Builder, stamp: Stamp) -> PyResult<Blocklist> {
+pub(crate) fn build(py: Python<'_>, builder: &mut Builder, stamp: Stamp) -> PyResult<Blocklist> {
     py.detach(|| builder.build(stamp))
         .map_err(|error| PyValueError::new_err(error.to_string()))
 }
@@ -240,7 +240,7 @@ impl PyBuilder {
         text_signature = "($self, *, epoch=0, sequence=0, now=0, compact_domains=False)"
     )]
     fn build(
-        &self,
+        &mut self,
         py: Python<'_>,
         epoch: Option<&Bound<'_, PyAny>>,
         sequence: Option<&Bound<'_, PyAny>>,
@@ -251,7 +251,7 @@ impl PyBuilder {
             compact_domains,
             ..stamp(epoch, sequence, now)?
         };
-        Ok(PyBlocklist::new(build(py, &self.0, stamp)?))
+        Ok(PyBlocklist::new(build(py, &mut self.0, stamp)?))
     }
 
     #[pyo3(
@@ -260,7 +260,7 @@ impl PyBuilder {
     )]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a record")]
     fn write(
-        &self,
+        &mut self,
         py: Python<'_>,
         decision_path: &str,
         evidence_path: &str,
@@ -277,7 +277,8 @@ impl PyBuilder {
             .check_base()
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
         let (decision, evidence) = (Path::new(decision_path), Path::new(evidence_path));
-        py.detach(|| self.0.write(decision, evidence, stamp))
+        let builder = &mut self.0;
+        py.detach(|| builder.write(decision, evidence, stamp))
             .map_err(|error| os_error(&error, decision_path))
     }
 }

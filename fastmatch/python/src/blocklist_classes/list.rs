@@ -153,7 +153,7 @@ impl PyBlocklist {
                 .map_err(|error| PyValueError::new_err(error.to_string()))?;
         }
         let stamp = stamp(epoch, sequence, now)?;
-        build(py, &builder, stamp).map(Self::new)
+        build(py, &mut builder, stamp).map(Self::new)
     }
 
     #[staticmethod]

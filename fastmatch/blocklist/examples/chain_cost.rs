@@ -6,6 +6,7 @@
     reason = "a program that prints what it measured"
 )]
 
+use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,12 +15,16 @@ use blocklist::address::Network;
 use blocklist::{Builder, Disposition, Entry, Origin, Stamp, Statement, Target};
 
 fn entry(start: u32, length: u8, score_tenths: u8, expires: u32) -> Entry {
+    stated_by("feed", start, length, score_tenths, expires)
+}
+
+fn stated_by(source: &str, start: u32, length: u8, score_tenths: u8, expires: u32) -> Entry {
     let (network, _) = Network::v4(start, length).expect("a length");
     let statement = Statement {
         disposition: Disposition::Block,
         origin: Origin::Feed,
         score_tenths,
-        sources: Box::new(["feed".into()]),
+        sources: Box::new([source.into()]),
         categories: Box::default(),
         reason: "".into(),
         first_seen: None,
@@ -78,4 +83,27 @@ fn main() {
         "beneath 10 stronger networks",
         nested(90).chain(hosts(50, true)),
     );
+    for sources in [10, 100, 10_000] {
+        walk(sources);
+    }
+}
+
+/// Many sources list one network for different times, all but one of them over: nothing in a head helps.
+fn walk(sources: u32) {
+    let mut builder = Builder::new();
+    for source in 0..sources {
+        let expires = if source == 0 { 0 } else { 10 };
+        let source = source.to_string();
+        let entry = stated_by(&source, 0, 0, if expires == 0 { 10 } else { 90 }, expires);
+        builder.add(&entry).expect("room");
+    }
+    let list = builder.build(Stamp::default()).expect("a base");
+    list.clock().advance(10);
+    let times = (0..101).map(|_| {
+        let start = Instant::now();
+        black_box(list.lookup4(black_box(1)));
+        start.elapsed()
+    });
+    let least = times.min().unwrap_or_default();
+    println!("lookup behind {sources} sources that have expired: {least:?}");
 }

@@ -9,11 +9,11 @@
 
 use rapidhash::RapidHashMap;
 
-use crate::builder::{Fact, Facts};
+use crate::builder::Facts;
 use crate::rank::{Kind, Mark, VerdictRecord, can_be_vetoed, strength};
 use crate::render::Section;
 use crate::rule::{HEADS, LINKS, Link, VERDICTS, head};
-use crate::verdict::Disposition;
+use crate::tiebreak::{AttributeOrder, verdict_record};
 
 /// A fact's part of a link; the specificity comes with the target.
 #[derive(Clone, Copy)]
@@ -65,17 +65,16 @@ pub(crate) struct Chains {
 impl Chains {
     pub fn new(facts: &Facts) -> Self {
         let order = AttributeOrder::new(facts);
-        let verdicts = verdicts_in_order(facts, &order);
+        let verdicts = order.verdicts(facts);
         let numbers: RapidHashMap<VerdictRecord, u32> = verdicts.iter().copied().zip(0..).collect();
-        let roles = facts.facts().iter().map(|fact| Role {
-            mark: Mark::new(fact.origin, fact.disposition),
-            subject: if is_candidate(fact) {
-                numbers[&verdict_record(fact)]
-            } else {
-                fact.attributes
-            },
-            expires: fact.expires,
-            sources: order.sources[fact.attributes as usize],
+        let roles = facts.facts().iter().map(|fact| {
+            let verdict = numbers.get(&verdict_record(fact)).copied();
+            Role {
+                mark: Mark::new(fact.origin, fact.disposition),
+                subject: verdict.unwrap_or(fact.attributes),
+                expires: fact.expires,
+                sources: order.sources(fact.attributes),
+            }
         });
         Self {
             roles: roles.collect(),
@@ -228,56 +227,57 @@ fn stronger(one: Option<Strongest>, other: Strongest) -> Strongest {
     one.filter(|one| rank(one) >= rank(&other)).unwrap_or(other)
 }
 
-/// The sets of sources and categories of a list, by the number of the attributes.
-struct AttributeOrder {
-    /// Place by sources, then categories: the last tie-break.
-    ranks: Vec<u32>,
-    /// The same number for the same sources.
-    sources: Vec<u32>,
-}
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
 
-impl AttributeOrder {
-    fn new(facts: &Facts) -> Self {
-        let names = |numbers: &[u32]| -> Vec<&str> {
-            numbers
-                .iter()
-                .map(|number| &*facts.labels()[*number as usize])
-                .collect()
-        };
-        let attributes = facts.attributes();
-        let mut order: Vec<_> = (0..attributes.len()).collect();
-        order.sort_by_cached_key(|index| {
-            let sets = &attributes[*index];
-            (names(&sets.sources), names(&sets.categories))
-        });
-        let (mut ranks, mut sources) = (vec![0; order.len()], vec![0; order.len()]);
-        let (mut rank, mut set) = (0, 0);
-        for group in order.chunk_by(|a, b| attributes[*a].sources == attributes[*b].sources) {
-            for index in group {
-                ranks[*index] = rank;
-                sources[*index] = set;
-                rank += 1;
-            }
-            set += 1;
+    use super::*;
+    use crate::entry::{Origin, Statement};
+    use crate::verdict::Disposition;
+
+    fn statement(source: &str, score_tenths: u8, expires: u32) -> Statement {
+        Statement {
+            disposition: Disposition::Block,
+            origin: Origin::Feed,
+            score_tenths,
+            sources: Box::new([source.into()]),
+            categories: Box::default(),
+            reason: "".into(),
+            first_seen: None,
+            last_seen: None,
+            expires: NonZeroU32::new(expires),
         }
-        Self { ranks, sources }
     }
-}
 
-fn verdict_record(fact: &Fact) -> VerdictRecord {
-    let head = fact.disposition as u32 | u32::from(fact.score_tenths) << 8;
-    [head, fact.attributes]
-}
+    /// The links of nested networks with these entries in each.
+    fn link_count(nesting: u16, statements: &[Statement]) -> usize {
+        let mut facts = Facts::default();
+        let numbers: Vec<u32> = statements.iter().map(|one| facts.number(one)).collect();
+        let mut chains = Chains::new(&facts);
+        (0..nesting).fold(0, |inherited, specificity| {
+            let own = numbers.iter().map(|fact| (*fact, specificity));
+            chains.compose(inherited, own)
+        });
+        chains.links.len() - 1
+    }
 
-fn is_candidate(fact: &Fact) -> bool {
-    matches!(fact.disposition, Disposition::Block | Disposition::Allow)
-}
+    #[test]
+    fn what_one_source_says_again_with_another_expiry_takes_no_second_link() {
+        let mut entries: Vec<_> = (1..1000).map(|second| statement("a", 50, second)).collect();
+        assert_eq!(link_count(33, &entries), 33);
+        // Weaker entries that are gone sooner never decide either.
+        entries.extend((1..1000).map(|second| statement("a", 40, second)));
+        assert_eq!(link_count(33, &entries), 33);
+        entries.push(statement("a", 30, 2000));
+        entries.push(statement("b", 30, 1));
+        assert_eq!(link_count(33, &entries), 33 * 3);
+    }
 
-/// Each distinct one once.
-fn verdicts_in_order(facts: &Facts, order: &AttributeOrder) -> Vec<VerdictRecord> {
-    let candidates = facts.facts().iter().filter(|fact| is_candidate(fact));
-    let mut verdicts: Vec<_> = candidates.map(verdict_record).collect();
-    verdicts.sort_unstable_by_key(|[head, attributes]| (order.ranks[*attributes as usize], *head));
-    verdicts.dedup();
-    verdicts
+    #[test]
+    fn links_never_outnumber_entries() {
+        let entries: Vec<_> = (0..100)
+            .map(|number| statement(&number.to_string(), number, 1000 - u32::from(number)))
+            .collect();
+        assert_eq!(link_count(33, &entries), 33 * 100);
+    }
 }

@@ -43,6 +43,7 @@ mod simd;
 mod sweep;
 mod target;
 mod text;
+mod tiebreak;
 mod unpack;
 mod verdict;
 

@@ -3,10 +3,7 @@
 //! Chunks are copied in, judged and copied out: the input may change under our hands when the interpreter lock is released,
 //! and what has been copied cannot. A copy costs under a nanosecond an item and stays in the first cache.
 
-use std::ops::Range;
-
-use blocklist::address::Address;
-use blocklist::{Blocklist, VerdictRef};
+use blocklist::{Batch, Blocklist, NO_DOMAIN};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -30,15 +27,17 @@ fn detached<T: Send>(py: Python<'_>, count: usize, judge: impl Send + FnOnce() -
     }
 }
 
-/// Verdicts as `out` has them: 0 for none, else 1 + the position in `Blocklist.verdicts`.
+/// A list and where its verdicts go: 0 for none, else 1 + the position in `Blocklist.verdicts`.
 #[derive(Clone, Copy)]
-struct Values<'a> {
+struct Judge<'a> {
     list: &'a Blocklist,
     out: Out<'a>,
     verdict_count: u32,
+    /// Of what is no name.
+    invalid: u32,
 }
 
-impl<'a> Values<'a> {
+impl<'a> Judge<'a> {
     /// `reserved` values of an item mean something else.
     fn new(list: &'a Blocklist, out: Option<Out<'a>>, reserved: u32) -> PyResult<Self> {
         let Some(out) = out else {
@@ -51,6 +50,7 @@ impl<'a> Values<'a> {
                 list,
                 out,
                 verdict_count,
+                invalid: if reserved == 0 { 0 } else { out.largest() },
             }),
             _ => {
                 let count = base + overlay;
@@ -61,49 +61,54 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Only a damaged file names a verdict that the list does not have: none, then.
-    #[inline]
-    fn of(&self, verdict: Option<VerdictRef<'_>>) -> u32 {
-        let value = verdict.map_or(0, |verdict| verdict.id().wrapping_add(1));
-        if value <= self.verdict_count {
-            value
-        } else {
-            0
+    /// Writes a chunk; returns how many have a verdict.
+    fn write(&self, first: usize, values: &mut [u32]) -> usize {
+        let mut found = 0;
+        for value in &mut *values {
+            // Only a damaged file names a verdict that the list does not have: none, then.
+            let is_known = *value <= self.verdict_count;
+            found += usize::from(is_known && *value != 0);
+            *value = match *value {
+                NO_DOMAIN => self.invalid,
+                known if is_known => known,
+                _ => 0,
+            };
         }
+        self.out.write(first, values);
+        found
     }
 
-    /// Judges in chunks; returns how many subjects have a verdict.
-    fn fill(&self, count: usize, mut judge: impl FnMut(Range<usize>, &mut [u32])) -> usize {
-        let mut values = [0; CHUNK];
+    /// Reads addresses, judges and writes them in chunks; returns how many have a verdict.
+    fn addresses<K: Copy + Default>(
+        &self,
+        count: usize,
+        read: impl Fn(usize, &mut [K]),
+        judge: impl Fn(&Batch<'a>, &[K], &mut [u32]),
+    ) -> usize {
+        let batch = self.list.batch(count);
+        let (mut keys, mut values) = ([K::default(); CHUNK], [0; CHUNK]);
         let mut found = 0;
         for first in (0..count).step_by(CHUNK) {
-            let values = &mut values[..CHUNK.min(count - first)];
-            judge(first..first + values.len(), values);
-            found += values.iter().filter(|value| **value != 0).count();
-            self.out.write(first, values);
+            let length = CHUNK.min(count - first);
+            let (keys, values) = (&mut keys[..length], &mut values[..length]);
+            read(first, keys);
+            judge(&batch, keys, values);
+            found += self.write(first, values);
         }
         found
     }
 
-    fn judge_name(&self, name: &[u8]) -> u32 {
-        match self.list.lookup_domain_bytes(name) {
-            Ok(verdict) => self.of(verdict),
-            Err(_) => self.out.largest(),
-        }
-    }
-
-    /// As `fill`, of the names between `ends`; those that are none do not count.
-    fn fill_names(&self, first: usize, text: &[u8], ends: &[usize]) -> usize {
-        let mut values = Vec::with_capacity(ends.len());
+    /// The names between `ends`; returns how many have a verdict.
+    fn names(&self, batch: &Batch<'_>, first: usize, text: &[u8], ends: &[usize]) -> usize {
         let mut start = 0;
-        for end in ends {
-            values.push(self.judge_name(text.get(start..*end).unwrap_or_default()));
+        let names = ends.iter().map(|end| {
+            let name = text.get(start..*end).unwrap_or_default();
             start = *end;
-        }
-        self.out.write(first, &values);
-        let invalid = self.out.largest();
-        let is_found = |value: &&u32| **value != 0 && **value != invalid;
-        values.iter().filter(is_found).count()
+            name
+        });
+        let mut values = vec![0; ends.len()];
+        batch.lookup_domain(names, &mut values);
+        self.write(first, &mut values)
     }
 }
 
@@ -115,20 +120,13 @@ pub(crate) fn lookup_ipv4_batch(
 ) -> PyResult<usize> {
     let input = buffers::addresses4(addresses)?;
     let output = buffers::out(out, input.item_count(), &[&input])?;
-    let values = Values::new(list.shared(), Out::of(&output), 0)?;
+    let judge = Judge::new(list.shared(), Out::of(&output), 0)?;
     let Some(items) = Items::<u32>::of(&input) else {
         return Err(argument_error("addresses", "the items cannot be read"));
     };
-    let count = items.count();
-    let found = detached(py, count, || {
-        let mut chunk = [0; CHUNK];
-        values.fill(count, |range, verdicts| {
-            let chunk = &mut chunk[..verdicts.len()];
-            items.read(range.start, chunk);
-            for (address, verdict) in chunk.iter().zip(verdicts) {
-                *verdict = values.of(values.list.lookup4(*address));
-            }
-        })
+    let read = |first, keys: &mut [u32]| items.read(first, keys);
+    let found = detached(py, items.count(), || {
+        judge.addresses(items.count(), read, Batch::lookup4)
     });
     Ok(found)
 }
@@ -142,20 +140,16 @@ pub(crate) fn lookup_ipv6_batch(
     let input = buffers::addresses6(addresses)?;
     let count = input.len_bytes() / 16;
     let output = buffers::out(out, count, &[&input])?;
-    let values = Values::new(list.shared(), Out::of(&output), 0)?;
+    let judge = Judge::new(list.shared(), Out::of(&output), 0)?;
     let Some(items) = Addresses6::of(&input) else {
         return Err(argument_error("addresses", "the items cannot be read"));
     };
-    let found = detached(py, count, || {
-        values.fill(count, |range, verdicts| {
-            for (index, verdict) in range.zip(verdicts) {
-                *verdict = values.of(match items.get(index) {
-                    Address::V4(bits) => values.list.lookup4(bits),
-                    Address::V6(bits) => values.list.lookup6(bits),
-                });
-            }
-        })
-    });
+    let read = |first, keys: &mut [u128]| {
+        for (index, key) in keys.iter_mut().enumerate() {
+            *key = items.get(first + index);
+        }
+    };
+    let found = detached(py, count, || judge.addresses(count, read, Batch::lookup6));
     Ok(found)
 }
 
@@ -171,13 +165,14 @@ pub(crate) fn lookup_domain_batch(
     }
     let count = names.len()?;
     let output = buffers::out(out, count, &[])?;
-    let values = Values::new(list.shared(), Out::of(&output), 1)?;
+    let judge = Judge::new(list.shared(), Out::of(&output), 1)?;
     let mut names = names.try_iter()?;
-    let (mut first, mut found) = (0, 0);
+    let (mut first, mut found, mut batch) = (0, 0, None);
     while first < count {
         let chunk = copy_names(&mut names, first, NAME_CHUNK.min(count - first))?;
         found += detached(py, count, || {
-            values.fill_names(first, &chunk.text, &chunk.ends)
+            let batch = batch.get_or_insert_with(|| judge.list.batch(count));
+            judge.names(batch, first, &chunk.text, &chunk.ends)
         });
         first += chunk.ends.len();
     }
@@ -199,11 +194,11 @@ pub(crate) fn lookup_domain_blob(
         return Err(argument_error("offsets", "none, but n names have n + 1"));
     };
     let output = buffers::out(out, count, &[&text, &offsets])?;
-    let values = Values::new(list.shared(), Out::of(&output), 1)?;
+    let judge = Judge::new(list.shared(), Out::of(&output), 1)?;
     let (Some(text), Some(offsets)) = (Items::of(&text), Offsets::of(&offsets)) else {
         return Err(argument_error("text", "the bytes cannot be read"));
     };
-    detached(py, count, || fill_blob(values, text, offsets, count))
+    detached(py, count, || fill_blob(judge, text, offsets, count))
         .map_err(|error| argument_error("offsets", error))
 }
 
@@ -246,11 +241,12 @@ fn copy_names(
 }
 
 fn fill_blob(
-    values: Values<'_>,
+    judge: Judge<'_>,
     text: Items<'_, u8>,
     offsets: Offsets<'_>,
     count: usize,
 ) -> Result<usize, String> {
+    let batch = judge.list.batch(count);
     let mut found = 0;
     let (mut names, mut ends) = (Vec::new(), Vec::with_capacity(CHUNK));
     let mut start = offsets.get(0);
@@ -272,7 +268,7 @@ fn fill_blob(
         names.clear();
         names.resize(start - from, 0);
         text.read(from, &mut names);
-        found += values.fill_names(first, &names, &ends);
+        found += judge.names(&batch, first, &names, &ends);
     }
     Ok(found)
 }

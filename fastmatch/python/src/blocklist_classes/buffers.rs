@@ -1,6 +1,5 @@
 //! Python buffers to items: what a batch reads from and writes to, checked before anything is judged.
 
-use blocklist::address::Address;
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyBufferError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -129,7 +128,7 @@ impl<'a> Addresses6<'a> {
     }
 
     #[inline]
-    pub fn get(&self, index: usize) -> Address {
+    pub fn get(&self, index: usize) -> u128 {
         let mut octets = [0; 16];
         match self {
             Self::Words(items) => {
@@ -140,7 +139,7 @@ impl<'a> Addresses6<'a> {
             }
             Self::Bytes(items) => items.read(index * 16, &mut octets),
         }
-        Address::from_v6(u128::from_be_bytes(octets))
+        u128::from_be_bytes(octets)
     }
 }
 

@@ -211,7 +211,7 @@ class Blocklist:
     def __getitem__(self, target: _Address, /) -> Verdict:
         """Raises KeyError when no live entry covers the target, an address or a name."""
     def __len__(self) -> int:
-        """Entries in base and overlay."""
+        """Entries in base and overlay, its tombstones too; what they remove counts until it is folded."""
     def lookup(self, address: _Address, /) -> Verdict | None:
         """The verdict on an address: int means IPv4, bytes are 4 or 16 long.
 

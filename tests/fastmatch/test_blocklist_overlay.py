@@ -107,10 +107,15 @@ class OverlayMachine(RuleBasedStateMachine):
 
     @rule(texts=subjects)
     def fold(self, texts):
+        """The overlay becomes part of the next base, which needs nothing but the list itself."""
+        builder = Builder()
+        builder.add_list(self.blocklist)
         self.base = [canonical(entry) for entry in oracle.remaining(self.base, self.overlay)]
+        assert {shown(entry) for entry in self.blocklist.entries()} == set(self.base)
         self.overlay = []
         self.sequence = 0
-        self.compiled = Blocklist.from_entries(entries_of(self.base), epoch=3, now=self.now)
+        self.compiled = builder.build(epoch=3, now=self.now)
+        assert len(self.compiled) == len(set(self.base))
         self.blocklist = self.compiled
         self.holds(texts)
 

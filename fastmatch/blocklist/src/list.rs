@@ -134,7 +134,7 @@ impl Blocklist {
         &self.clock
     }
 
-    /// Entries in base and overlay.
+    /// Entries in base and overlay, its tombstones too; what they remove counts until it is folded.
     pub fn len(&self) -> u64 {
         self.layers()
             .map(|layer| layer.decision.entry_count())

@@ -20,6 +20,8 @@ mod explain;
 mod facts;
 mod files;
 mod fold;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 #[cfg(test)]
 mod hostile_heads;
 #[cfg(test)]

@@ -1,7 +1,11 @@
-//! What the targets share: a gate, and the cuts that the first bytes of an input ask for.
+//! What the targets share: a gate, a small list, and the cuts that the first bytes of an input ask for.
 #![forbid(unsafe_code)]
 
+mod entries;
+
 use std::sync::{Arc, LazyLock};
+
+pub use entries::{ADDRESSES, NAMES, builder, exercise};
 
 use decide::{Gate, Segment, Settings, Tables};
 

@@ -76,7 +76,7 @@ pub(super) fn compose(
     for (number, labels) in names.labels.iter().enumerate() {
         by_labels[usize::from(*labels)].push(word(number));
     }
-    for (labels, numbers) in (0..).zip(&by_labels) {
+    for (labels, numbers) in (0..=u8::MAX).zip(&by_labels) {
         for number in numbers {
             composer.compose(*number as usize, labels, chains);
         }

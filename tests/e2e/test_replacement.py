@@ -105,16 +105,12 @@ async def test_million_entries_are_replaced_and_no_request_sees_a_mixture(edge: 
         for number in range(REPLACEMENTS):
             before = edge.admin("/v1/status").json()["blocklist"]["base"]
             await asyncio.to_thread(put, edge, texts[number % 2])
-            await asyncio.to_thread(
-                wait_until, lambda before=before: is_replaced(edge, before), "it is in force"
-            )
+            await asyncio.to_thread(wait_until, partial(is_replaced, edge, before), "it is in force")
             member = f"{12 if number % 2 == 0 else 11}.0.0.11"
             assert edge.get_as(member).status == 403
         assert edge.running is not None
         log = edge.running.log
-        await asyncio.to_thread(
-            wait_until, lambda: len(watched(log())) >= REPLACEMENTS, "the watches are over"
-        )
+        await asyncio.to_thread(wait_until, lambda: are_watches_over(log()), "the watches are over")
 
     asking = Asking(edge.port)
     await asking.until(asyncio.create_task(replace()))

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from proxy.cli import commands, compile_lists, replay_log
+from proxy.cli import commands, compile_lists, diff_files, inspect_file, replay_log
 
 _DURATION = re.compile(r"^(\d{1,10})(s|m|h|d|w)?$")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     _add_entry(allow)
     allow.set_defaults(command=commands.allow)
 
-    for module in (compile_lists, replay_log):
+    for module in (compile_lists, inspect_file, diff_files, replay_log):
         module.add(verbs)
     return made
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proxy.cli import printing
+from proxy.cli.opening import opened
 from proxy.errors import ConfigError, ListError
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def add(verbs: Any) -> None:  # noqa: ANN401 argparse does not name what add_sub
     verb.add_argument(
         "--compact-domains",
         action="store_true",
-        help="leave the names out of the decision file: smaller, one in 2^32 foreign names is mistaken",
+        help="64-bit fingerprints instead of the names' text: a smaller decision file",
     )
     verb.add_argument("--json", action="store_true", help="the summary as JSON")
     verb.set_defaults(command=compile_lists)
@@ -93,16 +94,21 @@ def compile_lists(parsed: argparse.Namespace) -> int:
     builder = Builder()
     loaded = [_load(builder, spec, parsed.minimum_parsed) for spec in specs]
     evidence = parsed.evidence or evidence_beside(parsed.output)
-    options = {"compact_domains": True} if parsed.compact_domains else {}
     try:
-        builder.write(str(parsed.output), str(evidence), now=int(time.time()), **options)
+        builder.write(
+            str(parsed.output),
+            str(evidence),
+            now=int(time.time()),
+            compact_domains=parsed.compact_domains,
+        )
     except OSError as error:
         raise ListError(f"{parsed.output}: cannot be written: {error.strerror or error}") from error
+    written = opened(parsed.output, evidence, verify=True)
     summary = {
         "decision": str(parsed.output),
         "evidence": str(evidence),
         "bytes": {"decision": parsed.output.stat().st_size, "evidence": evidence.stat().st_size},
-        "entries": len(builder),
+        "entries": sum(written.blocklist.stats[name] for name in ("ipv4", "ipv6", "domains")),
         "seconds": round(time.monotonic() - started, 3),
         "lists": [item.to_json() for item in loaded],
         "notes": notes,

@@ -88,6 +88,15 @@ def test_wrong_usage_exits_with_two(sentra, arguments):
     assert complaint
 
 
+def test_compact_domains_make_a_smaller_decision_file_with_the_same_verdicts(sentra):
+    names = [f"long-name-number-{number}.evil.example" for number in range(2000)]
+    Path("names.txt").write_text("\n".join(names))
+    assert sentra("compile", "names.txt", "-o", "plain.bin")[0] == 0
+    assert sentra("compile", "names.txt", "-o", "compact.bin", "--compact-domains")[0] == 0
+    assert Path("compact.bin").stat().st_size < Path("plain.bin").stat().st_size / 2
+    assert names[7] in Blocklist.open("compact.bin")
+
+
 def test_folder_that_cannot_be_written_exits_with_one(sentra):
     Path("a.txt").write_text("192.0.2.1\n")
     status, _, complaint = sentra("compile", "a.txt", "-o", "no/such/folder/out.bin")

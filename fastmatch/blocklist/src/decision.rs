@@ -8,16 +8,15 @@ use crate::chains::Chains;
 use crate::domains::{DomainTables, Domains};
 use crate::image::{Header, Image, ImageError};
 use crate::index4::{Index4, Index4Tables};
+use crate::index6::{Index6, Index6Tables};
 use crate::labels::LabelTables;
 use crate::memory::Region;
-use crate::ranges::{RangeTables, Ranges, build6};
 use crate::render::Rendering;
 use crate::rule::{Live, Ruling};
 use crate::sweep::{boundaries4, boundaries6};
-use crate::{domains, index4, sweep};
+use crate::{domains, index4, index6, sweep};
 
 const MAGIC: [u8; 8] = *b"SNTRDCSN";
-const RANGES6: u32 = 10;
 
 /// What both files are rendered from.
 pub(crate) struct Compiled {
@@ -25,7 +24,7 @@ pub(crate) struct Compiled {
     pub sorted4: Vec<Entry4>,
     pub sorted6: Vec<Entry6>,
     index4: Index4Tables,
-    ranges6: RangeTables<u128>,
+    index6: Index6Tables,
     pub domains: DomainTables,
     chains: Chains,
     pub labels: LabelTables,
@@ -37,7 +36,7 @@ pub(crate) fn compile(builder: &Builder, header: Header, compact_domains: bool) 
     let sorted4 = sweep::sorted4(&builder.entries4);
     let sorted6 = sweep::sorted6(&builder.entries6);
     let index4 = index4::build(&boundaries4(&sorted4, &mut chains));
-    let ranges6 = build6(&boundaries6(&sorted6, &mut chains));
+    let index6 = index6::build(&boundaries6(&sorted6, &mut chains));
     let domains = domains::build(builder, header.pair, &mut chains, compact_domains);
     let header = Header {
         entries4: sorted4.len() as u64,
@@ -51,7 +50,7 @@ pub(crate) fn compile(builder: &Builder, header: Header, compact_domains: bool) 
         sorted4,
         sorted6,
         index4,
-        ranges6,
+        index6,
         domains,
         chains,
         labels,
@@ -62,7 +61,7 @@ impl Compiled {
     pub fn render_decision(&self) -> Rendering<'_> {
         let mut sections = Vec::new();
         sections.extend(self.index4.sections());
-        sections.extend(self.ranges6.sections(RANGES6));
+        sections.extend(self.index6.sections());
         sections.extend(self.domains.sections());
         sections.extend(self.chains.sections());
         sections.extend(self.labels.sections());
@@ -73,7 +72,7 @@ impl Compiled {
 pub(crate) struct Decision {
     image: Arc<Image>,
     index4: Index4,
-    ranges6: Ranges<u128>,
+    index6: Index6,
     pub domains: Domains,
     pub ruling: Ruling,
 }
@@ -91,7 +90,7 @@ impl Decision {
         let image = Arc::new(image);
         Ok(Self {
             index4: Index4::open(&image)?,
-            ranges6: Ranges::open(&image, RANGES6, 128)?,
+            index6: Index6::open(&image)?,
             domains: Domains::open(&image)?,
             ruling: Ruling::open(&image)?,
             image,
@@ -129,7 +128,7 @@ impl Decision {
 
     #[inline]
     pub fn chain6(&self, address: u128) -> u32 {
-        self.ranges6.chain6(address)
+        self.index6.chain(address)
     }
 
     /// The strongest live entry of a chain.

@@ -40,7 +40,7 @@ unsafe impl Plain for u64 {}
 // SAFETY: as above.
 unsafe impl Plain for u128 {}
 // SAFETY: an array has the layout of its elements one after the other.
-unsafe impl<const N: usize> Plain for [u32; N] {}
+unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
 
 /// The bytes of plain values, in memory order (little-endian, see the check above).
 pub fn bytes_of<T: Plain>(values: &[T]) -> &[u8] {

@@ -15,16 +15,18 @@ from pathlib import Path
 
 from bench import report as reports
 
-NAMES = ("lookup", "instructions", "memory", "replace", "proxy", "stream", "deny")
+NAMES = ("lookup", "instructions", "build", "memory", "replace", "proxy", "stream", "deny")
 _PROGRAMS: dict[str, tuple[str, ...]] = {
     "lookup": (),
     "instructions": ("cargo", "valgrind"),
+    "build": (),
     "memory": (),
     "replace": ("nginx", "wrk", "taskset"),
     "proxy": ("nginx", "haproxy", "wrk", "taskset"),
 }
 _PACKAGES = {
     "lookup": ("marisa_trie", "maxminddb", "pyroaring", "pytricia", "radix"),
+    "build": ("mmdb_writer", "netaddr", "pyroaring", "pytricia", "radix"),
     "memory": ("maxminddb", "pyroaring", "pytricia", "radix"),
 }
 

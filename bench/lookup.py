@@ -26,6 +26,7 @@ def run(*, is_quick: bool) -> Report:
             "random and batch": f"{cases_of.RANDOM_COUNT:,} addresses in random order, half of them listed",
             "lists": "compiled to files and mapped, as workers hold them",
             "loop": "taken off",
+            "clock": "CPU time",
         },
     )
     pin_to_subject_core()

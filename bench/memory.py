@@ -13,7 +13,7 @@ from bench.lists import MILLION, TEN_MILLION
 from bench.memory_child import HELD_KINDS
 from bench.peers import mmdb
 from bench.report import Ratio, Report, Row
-from fastmatch import Builder
+from fastmatch import Blocklist, Builder
 
 _CHILD_SECONDS = 180.0
 
@@ -52,7 +52,7 @@ def _add_file_sizes(report: Report, folder: Path) -> None:
     names, real_count = lists.domains(MILLION)
     report.settings["domains"] = f"{real_count:,} of the real list, filled up with seeded names"
     text = "\n".join(names).encode("utf-8")
-    for case, is_compact in (("domain_1e6", False),):
+    for case, is_compact in (("domain_1e6", False), ("domain_compact_1e6", True)):
         count = _compile(folder, case, [entries.ListText("bench", text, 8.0)], compact_domains=is_compact)
         _add(report, "sentra", case, _size(folder, case) / count)
     count = _compile(folder, "mixed", entries.mixed_lists(MILLION))
@@ -73,9 +73,9 @@ def _compile(
         str(lists.evidence_file(folder, name)),
         epoch=1,
         sequence=1,
-        **({"compact_domains": True} if compact_domains else {}),
+        compact_domains=compact_domains,
     )
-    return len(builder)
+    return len(Blocklist.open(str(lists.decision_file(folder, name)), prefault=False))
 
 
 def _size(folder: Path, name: str) -> int:

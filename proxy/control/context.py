@@ -1,5 +1,6 @@
 """What the parts of the control process share."""
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,8 @@ class Control:
     is_stopping: bool = False
     # Settings that changed on disk but need a restart.
     restart_needed: tuple[str, ...] = ()
+    # Reports over whole lists take memory for each: one at a time.
+    report_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def put_backs(self) -> dict[str, PutBack]:

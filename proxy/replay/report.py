@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastmatch._native import Blocklist
+from proxy.blocklist.addresses import shown
+from proxy.blocklist.batch import Batch, denied
 from proxy.replay import moments
 from proxy.replay.counts import TopCounts
 from proxy.replay.formats import Reader
-from proxy.replay.judge import BATCH_COUNT, Batch, decide
-from proxy.replay.subjects import Clients, shown
+from proxy.replay.subjects import Clients
 
+BATCH_COUNT = 8192
 _UNREADABLE_KEPT = 5
 _UNREADABLE_CHARACTERS = 200
 _NOT_READ = "not a line of this format"
@@ -107,15 +109,11 @@ class Replay:
         report, batch, asked = self.report, self._batch, self._asked
         self._batch, self._asked = Batch(), []
         known = batch.judge(self._blocklist)
-        denied = 0
-        for request, denial in decide(known).items():
-            score = round(denial.verdict.score, 1)
-            if score < report.block_score:
-                continue
-            denied += 1
+        denials = denied(known, report.block_score)
+        for request, denial in denials.items():
             report.by_source.update(denial.verdict.sources)
             report.by_category.update(denial.verdict.categories)
-            report.by_score[score] += 1
+            report.by_score[round(denial.verdict.score, 1)] += 1
             report.by_subject[denial.subject] += 1
             client, host = asked[request]
             if client:
@@ -123,8 +121,8 @@ class Replay:
             if host:
                 report.hosts.add(host.lower())
         report.request_count += batch.requests
-        report.denied_count += denied
-        report.known_count += len({item[0] for item in known}) - denied
+        report.denied_count += len(denials)
+        report.known_count += len({item.request for item in known}) - len(denials)
 
     def _note_time(self, moment: float | None) -> None:
         report = self.report

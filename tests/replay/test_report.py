@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from fastmatch._native import Blocklist, Entry
+from proxy.blocklist.addresses import packed, shown, without_port
 from proxy.errors import ConfigError
 from proxy.replay import report
 from proxy.replay.counts import TopCounts
 from proxy.replay.formats import AnyFormat, Asked
 from proxy.replay.lines import LogError, lines, opened
 from proxy.replay.report import Replay
-from proxy.replay.subjects import Clients, packed, shown, without_port
+from proxy.replay.subjects import Clients
 
 LISTS = Blocklist.from_entries(
     [

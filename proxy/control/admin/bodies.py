@@ -55,6 +55,23 @@ class LookupBody(_Body):
     targets: Annotated[tuple[Target, ...], Field(min_length=1, max_length=MAXIMUM_LOOKUP_COUNT)]
 
 
+class WishBody(_Body):
+    """A block or an allow that is only thought of."""
+
+    target: Target
+    disposition: Literal["block", "allow"] = "block"
+    score: Score = 10.0
+    ttl_seconds: TtlSeconds | None = None
+    kind: Literal["exact", "suffix", "below"] | None = None
+
+
+class SimulateBody(_Body):
+    """What changes would do. `subjects`: addresses and hosts to judge before and after them."""
+
+    entries: Annotated[tuple[WishBody, ...], Field(min_length=1, max_length=MAXIMUM_LOOKUP_COUNT)]
+    subjects: Annotated[tuple[Target, ...], Field(max_length=MAXIMUM_PAGE_COUNT)] = ()
+
+
 async def body_of(request: web.Request, model: type[_Model]) -> _Model:
     """Raises RequestRefusedError."""
     if request.content_type != "application/json":
@@ -100,6 +117,18 @@ def query_count(request: web.Request, name: str, default: int) -> int:
             400, "invalid_query", f"{name} is {shown!r}; give 1 to {MAXIMUM_PAGE_COUNT}"
         )
     return int(text)
+
+
+def query_score(request: web.Request, name: str, default: float) -> float:
+    """Raises RequestRefusedError."""
+    text = request.query.get(name, "")
+    try:
+        score = float(text) if text else default
+    except ValueError:
+        score = -1.0
+    if not 0 <= score <= 10:
+        raise RequestRefusedError(400, "invalid_query", f"{name} is {text[:100]!r}; give a score, 0 to 10")
+    return score
 
 
 def schema(model: type[BaseModel]) -> dict[str, Any]:

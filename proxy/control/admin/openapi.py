@@ -1,7 +1,9 @@
 """The table of routes -> the OpenAPI 3.1 document."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from pydantic import BaseModel
 
 from proxy.control.admin.bodies import schema
 from proxy.control.admin.routes import Route
@@ -12,7 +14,7 @@ _STATUS_TEXT = {
     200: "Done.",
     201: "Done; durable and on its way to every worker.",
     404: "There is no such entry.",
-    409: "Still blocked by something else, or the idempotency key was used for another change.",
+    409: "Still blocked by something else, the idempotency key was used for another change, or no list yet.",
 }
 _ERROR_TEXT = {
     "400": "The target or the query cannot be read.",
@@ -36,7 +38,7 @@ def document(routes: Sequence[Route], version: str) -> Json:
         "components": {
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
             "schemas": {
-                **{model.__name__: schema(model) for model in sorted(models, key=lambda item: item.__name__)},
+                **_schemas(models),
                 "Error": {
                     "type": "object",
                     "required": ["error", "message"],
@@ -64,6 +66,16 @@ def document(routes: Sequence[Route], version: str) -> Json:
             },
         },
     }
+
+
+def _schemas(models: Iterable[type[BaseModel]]) -> Json:
+    """By name, with the models that they hold."""
+    found: Json = {}
+    for model in sorted(models, key=lambda item: item.__name__):
+        described = schema(model)
+        found |= described.pop("$defs", {})
+        found[model.__name__] = described
+    return found
 
 
 def _operation(route: Route) -> Json:

@@ -7,8 +7,8 @@ from typing import Final
 from aiohttp import web
 from pydantic import BaseModel
 
-from proxy.control.admin import handlers
-from proxy.control.admin.bodies import AllowBody, BlockBody, LookupBody
+from proxy.control.admin import handlers, reports
+from proxy.control.admin.bodies import AllowBody, BlockBody, LookupBody, SimulateBody
 from proxy.control.auth import Caller
 from proxy.control.context import Control
 
@@ -86,6 +86,24 @@ ROUTES: Final[tuple[Route, ...]] = (
         handlers.denials,
         "Denied requests, newest first",
         query=(("client", False, "Only this client address."), _LIMIT),
+    ),
+    Route(
+        "POST",
+        "/v1/simulate",
+        "read",
+        reports.simulate,
+        "What blocks and allows would change, without making them",
+        body=SimulateBody,
+        statuses=(200, 409),
+    ),
+    Route(
+        "GET",
+        "/v1/lists/overlap",
+        "read",
+        reports.overlap,
+        "What each source covers of IPv4, and what two of them share",
+        query=(("minimum_score", False, "Only entries of this score or more, 0 to 10, default 0."),),
+        statuses=(200, 409),
     ),
     Route("GET", "/v1/audit", "read", handlers.audit, "Who asked for which change", query=(_LIMIT,)),
 )

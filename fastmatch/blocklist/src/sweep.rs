@@ -3,6 +3,8 @@
 //! Entries sorted by (start, length) are swept with a stack of the networks that are open (at most one per length), which
 //! gives boundaries: from here on this chain holds. Before the first nothing covers.
 
+use std::ops::Add;
+
 use crate::address::{mask4, mask6};
 use crate::builder::{Entry4, Entry6};
 use crate::chains::Chains;
@@ -18,17 +20,15 @@ pub(crate) fn sorted6(entries: &[Entry6]) -> Vec<Entry6> {
 }
 
 /// (start, chain) of each piece of the IPv4 space.
-pub(crate) fn boundaries4(sorted: &[Entry4], chains: &mut Chains) -> Vec<(u128, u32)> {
+pub(crate) fn boundaries4(sorted: &[Entry4], chains: &mut Chains) -> Vec<(u32, u32)> {
     let mut pieces = Pieces::with_capacity(sorted.len() * 2);
     for group in sorted.chunk_by(|a, b| (a.start, a.length) == (b.start, b.length)) {
         let Entry4 { start, length, .. } = group[0];
         let last = start | !mask4(length).unwrap_or(0);
         let facts = group.iter().map(|entry| (entry.fact, u16::from(length)));
-        pieces.open(u128::from(start), u128::from(last), |inherited| {
-            chains.compose(inherited, facts)
-        });
+        pieces.open(start, last, |inherited| chains.compose(inherited, facts));
     }
-    pieces.finish(u128::from(u32::MAX))
+    pieces.finish(u32::MAX)
 }
 
 /// As `boundaries4`.
@@ -43,14 +43,14 @@ pub(crate) fn boundaries6(sorted: &[Entry6], chains: &mut Chains) -> Vec<(u128, 
     pieces.finish(u128::MAX)
 }
 
-/// The sweep. One width for both families: the work is in the chains and the sort.
-struct Pieces {
-    boundaries: Vec<(u128, u32)>,
+/// The sweep, over addresses of either width.
+struct Pieces<T> {
+    boundaries: Vec<(T, u32)>,
     /// (last address, chain) of the networks that are open, outermost first.
-    open: Vec<(u128, u32)>,
+    open: Vec<(T, u32)>,
 }
 
-impl Pieces {
+impl<T: Copy + Ord + Add<Output = T> + From<u8>> Pieces<T> {
     fn with_capacity(count: usize) -> Self {
         Self {
             boundaries: Vec::with_capacity(count),
@@ -58,10 +58,10 @@ impl Pieces {
         }
     }
 
-    fn open(&mut self, start: u128, last: u128, compose: impl FnOnce(u32) -> u32) {
+    fn open(&mut self, start: T, last: T, compose: impl FnOnce(u32) -> u32) {
         while let Some((closed, _)) = self.open.last().copied().filter(|(end, _)| *end < start) {
             self.open.pop();
-            self.mark(closed + 1, self.inherited());
+            self.mark(closed + T::from(1), self.inherited());
         }
         let chain = compose(self.inherited());
         self.mark(start, chain);
@@ -73,7 +73,7 @@ impl Pieces {
     }
 
     /// From `start` on `chain` holds. A boundary that changes nothing is left out.
-    fn mark(&mut self, start: u128, chain: u32) {
+    fn mark(&mut self, start: T, chain: u32) {
         if self
             .boundaries
             .last()
@@ -91,10 +91,10 @@ impl Pieces {
         }
     }
 
-    fn finish(mut self, maximum: u128) -> Vec<(u128, u32)> {
+    fn finish(mut self, maximum: T) -> Vec<(T, u32)> {
         while let Some((closed, _)) = self.open.pop() {
             if closed < maximum {
-                self.mark(closed + 1, self.inherited());
+                self.mark(closed + T::from(1), self.inherited());
             }
         }
         self.boundaries

@@ -28,7 +28,7 @@ impl Index4Tables {
 }
 
 /// `boundaries` are sorted (start, chain) pairs; before the first nothing covers.
-pub(crate) fn build(boundaries: &[(u128, u32)]) -> Index4Tables {
+pub(crate) fn build(boundaries: &[(u32, u32)]) -> Index4Tables {
     if boundaries.len() >= SHORT_KEYS_FROM {
         return build_short(boundaries);
     }
@@ -40,13 +40,13 @@ pub(crate) fn build(boundaries: &[(u128, u32)]) -> Index4Tables {
     tables.next().unwrap_or_else(|| build_short(boundaries))
 }
 
-pub(super) fn build_short(boundaries: &[(u128, u32)]) -> Index4Tables {
+pub(super) fn build_short(boundaries: &[(u32, u32)]) -> Index4Tables {
     let tables = Filling::<u16>::run(boundaries, *TOP_BITS.end());
     tables.expect("invariant: 2^12 addresses have at most 2^12 keys")
 }
 
 /// None when a place has more keys than can be counted.
-pub(super) fn build_long(boundaries: &[(u128, u32)], top_bits: u32) -> Option<Index4Tables> {
+pub(super) fn build_long(boundaries: &[(u32, u32)], top_bits: u32) -> Option<Index4Tables> {
     Filling::<u32>::run(boundaries, top_bits)
 }
 
@@ -71,7 +71,7 @@ struct Filling<K> {
 }
 
 impl<K: Key> Filling<K> {
-    fn run(boundaries: &[(u128, u32)], top_bits: u32) -> Option<Index4Tables> {
+    fn run(boundaries: &[(u32, u32)], top_bits: u32) -> Option<Index4Tables> {
         let id_bytes = match boundaries.iter().map(|(_, chain)| *chain).max() {
             None | Some(0..=0xff) => 1,
             Some(0x100..=0xffff) => 2,
@@ -93,7 +93,7 @@ impl<K: Key> Filling<K> {
             parts: Vec::new(),
             keys: Vec::new(),
         };
-        let address = |(start, _): &(u128, u32)| u64::try_from(*start).unwrap_or(1 << 32);
+        let address = |(start, _): &(u32, u32)| u64::from(*start);
         let ends = boundaries.iter().skip(1).map(address);
         for (boundary, end) in boundaries.iter().zip(ends.chain([1 << 32])) {
             if boundary.1 != 0 {

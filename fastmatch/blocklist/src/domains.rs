@@ -25,13 +25,12 @@ use buckets::{MAX_VALUE_BITS, Shape, Slot};
 pub(crate) use marks::DomainEvidence;
 use suffix::NameHasher;
 pub(crate) use tables::{DomainTables, build};
-use texts::Texts;
+use texts::{INLINE, Texts, is_name};
 
 const HEAD: SectionId = SectionId(20);
 const SLOTS: SectionId = SectionId(21);
 const PAIRS: SectionId = SectionId(22);
-const TEXT_RECORDS: SectionId = SectionId(23);
-const TEXT: SectionId = SectionId(24);
+const TEXT: SectionId = SectionId(23);
 const HEAD_WORDS: usize = 5;
 
 /// What a lookup needs to know before it reads a slot.
@@ -81,15 +80,20 @@ impl Slots {
         if let Ok(slots) = image.table(SLOTS) {
             return Ok(Self::Wide(slots));
         }
-        let texts = Texts::open(image, TEXT_RECORDS, TEXT)?;
-        Ok(Self::Narrow(image.table(SLOTS)?, texts))
+        let records: Table<u32> = image.table(SLOTS)?;
+        let texts = Texts {
+            layout: INLINE,
+            records: records.clone(),
+            text: image.table(TEXT)?,
+        };
+        Ok(Self::Narrow(records, texts))
     }
 
     /// Buckets and slots in each.
     fn counts(&self) -> (usize, usize) {
         match self {
-            Self::Narrow(slots, _) => (slots.len() / u32::COUNT, u32::COUNT),
-            Self::Wide(slots) => (slots.len() / u64::COUNT, u64::COUNT),
+            Self::Narrow(slots, _) => (slots.len() / u32::WORDS, u32::COUNT),
+            Self::Wide(slots) => (slots.len() / u64::WORDS, u64::COUNT),
         }
     }
 }
@@ -135,14 +139,21 @@ impl Domains {
             Slots::Narrow(slots, texts) => {
                 self.hasher.find_suffix(name, self.label_counts, |suffix| {
                     let text = name.get(suffix.start..)?;
-                    let is_it =
-                        |bucket, slot| texts.is(bucket, slot, u32::COUNT, text, &suffix.block);
+                    let is_it = |bucket: &[u32], _, slot| {
+                        is_name(
+                            &texts.text,
+                            &bucket[u32::COUNT..],
+                            slot,
+                            text,
+                            &suffix.block,
+                        )
+                    };
                     let value = self.shape.find(slots, suffix.hash, is_it)?;
                     Some((value, suffix.start))
                 })
             }
             Slots::Wide(slots) => self.hasher.find_suffix(name, self.label_counts, |suffix| {
-                let value = self.shape.find(slots, suffix.hash, |_, _| true)?;
+                let value = self.shape.find(slots, suffix.hash, |_, _, _| true)?;
                 Some((value, suffix.start))
             }),
         };
@@ -156,27 +167,31 @@ impl Domains {
     /// Listed names that are the name or above it, longest first. A compact list's texts are in the evidence file.
     fn covering<'a>(&'a self, name: &[u8], evidence: Option<&'a Texts>) -> Vec<Listed<'a>> {
         let mut covering = Vec::new();
-        let (_, slot_count) = self.slots.counts();
         let Some(texts) = self.texts(evidence) else {
             return covering;
         };
         let _: Option<()> = self.hasher.find_suffix(name, self.label_counts, |suffix| {
             let text = name.get(suffix.start..)?;
             let mut place = None;
-            let is_it = |bucket, slot| {
-                let is_it = texts.is(bucket, slot, slot_count, text, &suffix.block);
+            let mut is_it = |bucket, slot| {
+                let is_it = texts.is(bucket, slot, text, &suffix.block);
                 place = place.or(is_it.then_some((bucket, slot)));
                 is_it
             };
             match &self.slots {
-                Slots::Narrow(slots, _) => self.shape.find(slots, suffix.hash, is_it),
-                Slots::Wide(slots) => self.shape.find(slots, suffix.hash, is_it),
+                Slots::Narrow(slots, _) => {
+                    self.shape
+                        .find(slots, suffix.hash, |_, bucket, slot| is_it(bucket, slot))
+                }
+                Slots::Wide(slots) => self
+                    .shape
+                    .find(slots, suffix.hash, |_, bucket, slot| is_it(bucket, slot)),
             };
             covering.extend(place.and_then(|(bucket, slot)| {
                 Some(Listed {
                     bucket,
                     slot,
-                    text: texts.get(bucket, slot, slot_count)?,
+                    text: texts.get(bucket, slot)?,
                     is_itself: suffix.start == 0,
                 })
             }));
@@ -195,9 +210,7 @@ impl Domains {
         let places = (0..bucket_count)
             .flat_map(move |bucket| (0..slot_count).map(move |slot| (bucket, slot)));
         places.filter_map(move |(bucket, slot)| {
-            let text = texts?
-                .get(bucket, slot, slot_count)
-                .filter(|text| !text.is_empty())?;
+            let text = texts?.get(bucket, slot).filter(|text| !text.is_empty())?;
             Some(Listed {
                 bucket,
                 slot,

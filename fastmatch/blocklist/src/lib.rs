@@ -6,6 +6,7 @@
 
 pub mod address;
 mod batch;
+mod block;
 mod builder;
 mod chains;
 mod compile;

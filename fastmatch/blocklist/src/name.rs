@@ -8,6 +8,9 @@ use std::fmt;
 
 use idna::AsciiDenyList;
 
+use crate::block::{BLOCK_BYTES, load};
+use crate::simd::classify;
+
 pub const MAX_NAME_BYTES: usize = 253;
 const MAX_LABEL_BYTES: usize = 63;
 /// More Unicode than could ever shrink to a name; keeps UTS-46 from chewing on megabytes.
@@ -62,12 +65,44 @@ pub fn canonical<'a>(text: &'a [u8], buffer: &'a mut NameBuffer) -> Result<&'a [
         [b'.'] => return Err(NameError::Root),
         [name @ .., b'.'] | name => name,
     };
+    if is_plain(text) {
+        return Ok(text);
+    }
     match check(text) {
         Ok(true) => Ok(text),
         Ok(false) => Ok(lower_case(text, buffer)),
         Err(NameError::Byte(0x80..)) => from_unicode(text, buffer),
         Err(error) => Err(error),
     }
+}
+
+/// Whether a text is certainly a canonical name. Says no to what it takes care to judge: a last label that begins with a
+/// digit, names of 64 bytes and more (whose labels may be too long).
+#[inline]
+fn is_plain(text: &[u8]) -> bool {
+    let length = text.len();
+    let (plain, dots) = if length <= BLOCK_BYTES {
+        let classes = classify(&load(text));
+        (
+            u64::from(classes.plain) << 32,
+            u64::from(classes.dots) << 32,
+        )
+    } else if length < 2 * BLOCK_BYTES {
+        let low = classify(&load(&text[..length - BLOCK_BYTES]));
+        let high = classify(&load(text));
+        let both = |low, high| u64::from(low) | u64::from(high) << 32;
+        (both(low.plain, high.plain), both(low.dots, high.dots))
+    } else {
+        return false;
+    };
+    // The text is at the upper end; no dot may be its first byte, its last or beside another.
+    let Some(own) = u64::MAX.checked_shl(64 - u32::try_from(length).unwrap_or(0)) else {
+        return false;
+    };
+    let beside = dots << 1 | own & own.wrapping_neg() | 1 << 63;
+    let last_label = length.saturating_sub(dots.leading_zeros() as usize);
+    let is_digit = text.get(last_label).is_none_or(u8::is_ascii_digit);
+    plain & own == own && dots & beside == 0 && !is_digit
 }
 
 /// Whether a name without its trailing dot is canonical; false when only its case is not.

@@ -6,9 +6,10 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m128i, _MM_HINT_T0, _mm_cmpeq_epi16, _mm_cmpgt_epi32, _mm_loadu_si128, _mm_movemask_epi8,
-    _mm_packs_epi16, _mm_packs_epi32, _mm_prefetch, _mm_set1_epi16, _mm_set1_epi32,
-    _mm_setzero_si128, _mm_subs_epu16, _mm_xor_si128,
+    __m128i, _MM_HINT_T0, _mm_and_si128, _mm_cmpeq_epi8, _mm_cmpeq_epi16, _mm_cmpeq_epi32,
+    _mm_cmpgt_epi32, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128,
+    _mm_packs_epi16, _mm_packs_epi32, _mm_prefetch, _mm_set1_epi8, _mm_set1_epi16, _mm_set1_epi32,
+    _mm_setzero_si128, _mm_sub_epi8, _mm_subs_epu16, _mm_xor_si128,
 };
 
 /// Asks for the cache line of `values[index]`; any index is fine.
@@ -88,6 +89,99 @@ fn at_most_8_vector(keys: &Window, bound: u32) -> usize {
     (mask | 0x100).trailing_zeros() as usize
 }
 
+/// What the bytes of a block are, a bit for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Classes {
+    /// Lower-case letters, digits, `-`, `_` and dots.
+    pub plain: u32,
+    pub dots: u32,
+}
+
+/// Of 32 bytes, little-endian.
+#[inline]
+pub(crate) fn classify(block: &[u64; 4]) -> Classes {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    return classify_vector(block);
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    return classify_bytes(block);
+}
+
+/// A bit for each of the first twelve words that is `wanted` under `mask`.
+#[inline]
+pub(crate) fn equal_12(words: &[u32; 16], wanted: u32, mask: u32) -> u32 {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    return equal_12_vector(words, wanted, mask);
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    return equal_words(words, wanted, mask);
+}
+
+#[cfg(any(test, miri, not(target_arch = "x86_64")))]
+fn classify_bytes(block: &[u64; 4]) -> Classes {
+    let bytes = block.iter().flat_map(|word| word.to_le_bytes());
+    let (mut plain, mut dots) = (0, 0);
+    for (index, byte) in bytes.enumerate() {
+        let is_plain = matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
+        plain |= u32::from(is_plain) << index;
+        dots |= u32::from(byte == b'.') << index;
+    }
+    Classes { plain, dots }
+}
+
+#[cfg(any(test, miri, not(target_arch = "x86_64")))]
+fn equal_words(words: &[u32; 16], wanted: u32, mask: u32) -> u32 {
+    let equal = words.iter().map(|word| u32::from(word & mask == wanted));
+    let bits = equal.enumerate().map(|(index, bit)| bit << index);
+    bits.take(12).sum()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn classify_vector(block: &[u64; 4]) -> Classes {
+    let start: *const __m128i = block.as_ptr().cast();
+    // SAFETY: SSE2 is part of x86_64; the two unaligned loads read exactly the 32 bytes of `block`.
+    unsafe {
+        let all = |byte: u8| _mm_set1_epi8(i8::from_ne_bytes([byte]));
+        // Unsigned `byte - first <= span`.
+        let within = |bytes, first: u8, span: u8| {
+            let above = _mm_sub_epi8(bytes, all(first));
+            _mm_cmpeq_epi8(_mm_min_epu8(above, all(span)), above)
+        };
+        let bits = |mask| u32::try_from(_mm_movemask_epi8(mask)).unwrap_or(0);
+        let half = |bytes| {
+            // `-`, `.` and digits are neighbours but for the slash.
+            let letters = _mm_or_si128(within(bytes, b'a', 25), _mm_cmpeq_epi8(bytes, all(b'_')));
+            let others = _mm_or_si128(within(bytes, b'-', 1), within(bytes, b'0', 9));
+            let dots = _mm_cmpeq_epi8(bytes, all(b'.'));
+            (bits(_mm_or_si128(letters, others)), bits(dots))
+        };
+        let (low, low_dots) = half(_mm_loadu_si128(start));
+        let (high, high_dots) = half(_mm_loadu_si128(start.add(1)));
+        Classes {
+            plain: low | high << 16,
+            dots: low_dots | high_dots << 16,
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn equal_12_vector(words: &[u32; 16], wanted: u32, mask: u32) -> u32 {
+    let start: *const __m128i = words.as_ptr().cast();
+    // SAFETY: SSE2 is part of x86_64; the three unaligned loads read 48 of the 64 bytes of `words`.
+    let bits = unsafe {
+        let all = |word: u32| _mm_set1_epi32(i32::from_ne_bytes(word.to_ne_bytes()));
+        let (wanted, mask) = (all(wanted), all(mask));
+        let equal = |index| {
+            let four = _mm_loadu_si128(start.add(index));
+            _mm_cmpeq_epi32(_mm_and_si128(four, mask), wanted)
+        };
+        let low = _mm_packs_epi32(equal(0), equal(1));
+        let high = _mm_packs_epi32(equal(2), _mm_setzero_si128());
+        _mm_movemask_epi8(_mm_packs_epi16(low, high))
+    };
+    u32::try_from(bits).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -113,6 +207,21 @@ mod tests {
             let window = Window::try_from(bytes_of(&wide)).expect("32 bytes");
             for bound in [anywhere, wide[at], wide[at].wrapping_sub(1), 0, 1 << 31, u32::MAX] {
                 prop_assert_eq!(at_most_8(&window, bound), leading(&window, u32::from_le_bytes, bound));
+            }
+        }
+
+        #[test]
+        fn bytes_of_names_are_classed_alike(block: [u64; 4], at in 0_usize..32, byte in prop::sample::select(b"az-./09:_`{AZ@[\0\xff".to_vec())) {
+            let mut block = block;
+            block[at / 8] &= !(0xff << (8 * (at % 8)));
+            block[at / 8] |= u64::from(byte) << (8 * (at % 8));
+            prop_assert_eq!(classify(&block), classify_bytes(&block));
+        }
+
+        #[test]
+        fn words_are_compared_alike_under_a_mask(words: [u32; 16], mask: u32, at in 0_usize..16, wanted: u32) {
+            for wanted in [words[at] & mask, wanted & mask, wanted] {
+                prop_assert_eq!(equal_12(&words, wanted, mask), equal_words(&words, wanted, mask));
             }
         }
 

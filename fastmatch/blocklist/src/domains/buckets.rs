@@ -2,8 +2,12 @@
 //!
 //! A slot is, from its lowest bit: the value, in as few bits as the list needs; a fingerprint, never 0; one bit of the
 //! bucket's overflow filter. A name that finds its bucket full goes to the next one with room and leaves its class in the
-//! filter of every bucket it passed, so a lookup goes on only where a name of its own class went on. Slots have 4 bytes
-//! where the text is verified, and 8 where the fingerprint is all there is.
+//! filter of every bucket it passed, so a lookup goes on only where a name of its own class went on.
+//!
+//! Where the text is verified, a bucket has 12 slots of 4 bytes and says in the other 16 where its names' texts are (see
+//! `texts`). Where the fingerprint is all there is, it has 8 slots of 8 bytes.
+
+use crate::simd::equal_12;
 
 /// Buckets a lookup reads at most; a list that would need more gets another key. At our load the longest run of 1e7 names
 /// is a quarter of it.
@@ -21,8 +25,10 @@ pub(super) struct Shape {
 }
 
 pub(super) trait Slot: Copy + Default {
-    /// In a bucket.
+    /// Slots in a bucket.
     const COUNT: usize;
+    /// Of this size in a bucket, slots and others.
+    const WORDS: usize;
     const BITS: u32;
     const HAS_TEXT: bool;
 
@@ -46,7 +52,8 @@ impl Default for SlotTable {
 }
 
 impl Slot for u32 {
-    const COUNT: usize = 16;
+    const COUNT: usize = 12;
+    const WORDS: usize = 16;
     const BITS: u32 = 32;
     const HAS_TEXT: bool = true;
 
@@ -66,7 +73,9 @@ impl Slot for u32 {
 
     #[inline]
     fn matching(bucket: &[Self], wanted: Self, mask: Self) -> u32 {
-        equal_slots::<Self, 16>(bucket, |slot| slot & mask == wanted)
+        bucket
+            .first_chunk()
+            .map_or(0, |bucket| equal_12(bucket, wanted, mask))
     }
 
     fn table(slots: Vec<Self>) -> SlotTable {
@@ -76,6 +85,7 @@ impl Slot for u32 {
 
 impl Slot for u64 {
     const COUNT: usize = 8;
+    const WORDS: usize = 8;
     const BITS: u32 = 64;
     const HAS_TEXT: bool = false;
 
@@ -91,23 +101,18 @@ impl Slot for u64 {
 
     #[inline]
     fn matching(bucket: &[Self], wanted: Self, mask: Self) -> u32 {
-        equal_slots::<Self, 8>(bucket, |slot| slot & mask == wanted)
+        let mut bits = 0;
+        if let Some(bucket) = bucket.first_chunk::<8>() {
+            for (index, slot) in bucket.iter().enumerate() {
+                bits |= u32::from(slot & mask == wanted) << index;
+            }
+        }
+        bits
     }
 
     fn table(slots: Vec<Self>) -> SlotTable {
         SlotTable::Wide(slots)
     }
-}
-
-#[inline]
-fn equal_slots<S: Copy, const N: usize>(bucket: &[S], is_equal: impl Fn(S) -> bool) -> u32 {
-    let mut bits = 0;
-    if let Some(bucket) = bucket.first_chunk::<N>() {
-        for (index, slot) in bucket.iter().enumerate() {
-            bits |= u32::from(is_equal(*slot)) << index;
-        }
-    }
-    bits
 }
 
 /// Where a name's search begins; never falls as the hash grows.
@@ -139,23 +144,23 @@ pub(super) fn fingerprint<S: Slot>(hash: u64, value_bits: u32) -> u64 {
 }
 
 impl Shape {
-    /// The value of the first slot with the hash's fingerprint that `verify` (bucket, slot) accepts.
+    /// The value of the first slot with the hash's fingerprint that `verify` (bucket, its number, slot) accepts.
     #[inline]
     pub fn find<S: Slot>(
         &self,
         slots: &[S],
         hash: u64,
-        mut verify: impl FnMut(usize, usize) -> bool,
+        mut verify: impl FnMut(&[S], usize, usize) -> bool,
     ) -> Option<u32> {
         let mask = S::from_word(fingerprint_mask::<S>(self.value_bits));
         let wanted = S::from_word(fingerprint::<S>(hash, self.value_bits));
         let first = home(hash, self.homes);
         for number in first..first + self.max_probes {
-            let bucket = slots.get(number * S::COUNT..)?.get(..S::COUNT)?;
+            let bucket = slots.get(number * S::WORDS..)?.get(..S::WORDS)?;
             let mut places = S::matching(bucket, wanted, mask);
             while places != 0 {
                 let place = places.trailing_zeros() as usize;
-                if verify(number, place) {
+                if verify(bucket, number, place) {
                     let value = bucket[place].word() & !(u64::MAX << self.value_bits);
                     return u32::try_from(value).ok();
                 }

@@ -3,6 +3,7 @@
 use rapidhash::RapidHashMap;
 
 use crate::chains::Chains;
+use crate::simd::prefetch;
 use crate::target::Rule;
 
 use super::buckets::home;
@@ -37,6 +38,12 @@ impl Directory {
         Self { homes, starts }
     }
 
+    fn prefetch(&self, names: &Names, hash: u64) {
+        let start = self.starts[home(hash, self.homes)] as usize;
+        prefetch(&names.hashes, start);
+        prefetch(&names.hashes, start + 8);
+    }
+
     fn find(&self, names: &Names, hash: u64, name: &[u8]) -> Option<usize> {
         let home = home(hash, self.homes);
         let (start, end) = (self.starts[home] as usize, self.starts[home + 1] as usize);
@@ -52,7 +59,14 @@ struct Composer<'a> {
     numbers: RapidHashMap<[u32; 2], u32>,
     /// Of names with one entry: (inherited, fact, rule, labels). Feeds have few of them.
     singles: RapidHashMap<(u32, u32, Rule, u8), u32>,
+    above: Vec<Above>,
 }
+
+/// A name's number, and a suffix of it: hash and start.
+type Above = (u32, u64, u32);
+
+/// Names whose suffixes are looked for together.
+const BLOCK: usize = 32;
 
 pub(super) fn compose(
     names: &Names,
@@ -70,6 +84,7 @@ pub(super) fn compose(
         },
         numbers: RapidHashMap::default(),
         singles: RapidHashMap::default(),
+        above: Vec::new(),
     };
     // Fewer labels first, so that what is above is complete when it is inherited.
     let mut by_labels: Vec<Vec<u32>> = vec![Vec::new(); 256];
@@ -77,8 +92,8 @@ pub(super) fn compose(
         by_labels[usize::from(*labels)].push(word(number));
     }
     for (labels, numbers) in (0..=u8::MAX).zip(&by_labels) {
-        for number in numbers {
-            composer.compose(*number as usize, labels, chains);
+        for block in numbers.chunks(BLOCK) {
+            composer.compose_block(block, labels, chains);
         }
         if !numbers.is_empty() {
             composer.values.label_counts |= label_bit(labels.into());
@@ -88,8 +103,34 @@ pub(super) fn compose(
 }
 
 impl Composer<'_> {
-    fn compose(&mut self, number: usize, labels: u8, chains: &mut Chains) {
-        let inherited = self.inherited(number);
+    /// What is above the names of a block is asked for before it is looked for. `label_counts` has the smaller numbers of
+    /// labels, so a name itself is not looked for, except where 63 labels and more share a bit.
+    fn compose_block(&mut self, numbers: &[u32], labels: u8, chains: &mut Chains) {
+        let mut above = std::mem::take(&mut self.above);
+        above.clear();
+        for number in numbers {
+            let name = self.names.name(*number as usize);
+            let _: Option<()> = self
+                .hasher
+                .find_suffix(name, self.values.label_counts, |suffix| {
+                    if suffix.start > 0 {
+                        self.directory.prefetch(self.names, suffix.hash);
+                        above.push((*number, suffix.hash, word(suffix.start)));
+                    }
+                    None
+                });
+        }
+        let mut rest = &above[..];
+        for number in numbers {
+            let own = rest.iter().take_while(|(of, ..)| of == number).count();
+            let inherited = self.inherited(*number as usize, &rest[..own]);
+            rest = &rest[own..];
+            self.compose(*number as usize, inherited, labels, chains);
+        }
+        self.above = above;
+    }
+
+    fn compose(&mut self, number: usize, inherited: u32, labels: u8, chains: &mut Chains) {
         let marks = self.names.marks(number);
         let value = if let [one] = marks {
             let key = (inherited, one.fact, one.rule, labels);
@@ -114,17 +155,14 @@ impl Composer<'_> {
         })
     }
 
-    /// The chain that the nearest listed name above hands down. `label_counts` has the smaller numbers of labels, so the
-    /// name itself is not among what is looked for, except where 63 labels and more share a bit.
-    fn inherited(&self, number: usize) -> u32 {
+    /// The chain that the nearest listed name above hands down.
+    fn inherited(&self, number: usize, above: &[Above]) -> u32 {
         let name = self.names.name(number);
-        let above = self
-            .hasher
-            .find_suffix(name, self.values.label_counts, |suffix| {
-                let above = name.get(suffix.start..).filter(|_| suffix.start > 0)?;
-                self.directory.find(self.names, suffix.hash, above)
-            });
-        above.map_or(0, |above| {
+        let nearest = above.iter().find_map(|(_, hash, start)| {
+            self.directory
+                .find(self.names, *hash, &name[*start as usize..])
+        });
+        nearest.map_or(0, |above| {
             self.values.pairs[self.values.of_names[above] as usize][1]
         })
     }

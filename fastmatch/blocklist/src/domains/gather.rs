@@ -1,9 +1,11 @@
 //! A builder's domain entries to distinct names in the order of their hashes, each with its entries.
 
-use crate::builder::Builder;
+use crate::block::BLOCK_BYTES;
+use crate::builder::{Builder, DomainEntry};
+use crate::simd::prefetch;
 use crate::target::Rule;
 
-use super::suffix::{BLOCK_BYTES, NameHasher};
+use super::suffix::NameHasher;
 
 /// Sorted apart, so that a part stays in the nearest cache.
 const PART_ENTRIES: usize = 512;
@@ -48,8 +50,25 @@ pub(super) struct Names {
     pub mark_ends: Vec<u32>,
 }
 
-/// (hash, number of the entry, labels)
-type Hashed = (u64, u32, u8);
+/// Names whose text is under way while one is copied: they lie in the builder's order, not in that of the hashes.
+const LOOKAHEAD: usize = 24;
+
+/// An entry with its hash; what the copying needs is beside it.
+#[derive(Clone, Copy)]
+struct Hashed {
+    hash: u64,
+    entry: DomainEntry,
+    labels: u8,
+}
+
+impl Hashed {
+    fn mark(&self) -> Mark {
+        Mark {
+            rule: self.entry.rule,
+            fact: self.entry.fact,
+        }
+    }
+}
 
 /// The builder holds text and counts below 32 bits.
 pub(super) fn word(value: usize) -> u32 {
@@ -69,15 +88,16 @@ impl Names {
         };
         names.text.resize(BLOCK_BYTES, 0);
         let sorted = sorted_by_hash(builder, hasher);
-        for equal in sorted.chunk_by(|left, right| left.0 == right.0) {
+        let mut ahead = sorted.iter().skip(LOOKAHEAD);
+        for equal in sorted.chunk_by(|left, right| left.hash == right.hash) {
+            for _ in equal {
+                if let Some(hashed) = ahead.next() {
+                    prefetch(&builder.text, hashed.entry.offset as usize);
+                }
+            }
             if let [one] = equal {
-                let entry = &builder.domains[one.1 as usize];
-                let mark = Mark {
-                    rule: entry.rule,
-                    fact: entry.fact,
-                };
-                names.marks.push(mark);
-                names.close(builder.name_of(entry), *one);
+                names.marks.push(one.mark());
+                names.close(builder.name_of(&one.entry), one);
             } else {
                 names.add_equal(builder, equal);
             }
@@ -107,14 +127,7 @@ impl Names {
     fn add_equal(&mut self, builder: &Builder, equal: &[Hashed]) {
         let mut entries: Vec<_> = equal
             .iter()
-            .map(|hashed| {
-                let entry = &builder.domains[hashed.1 as usize];
-                let mark = Mark {
-                    rule: entry.rule,
-                    fact: entry.fact,
-                };
-                (builder.name_of(entry), mark, *hashed)
-            })
+            .map(|hashed| (builder.name_of(&hashed.entry), hashed.mark(), *hashed))
             .collect();
         entries.sort_unstable_by_key(|(name, mark, _)| (*name, *mark));
         entries.dedup_by_key(|(name, mark, _)| (*name, *mark));
@@ -122,16 +135,16 @@ impl Names {
             self.marks
                 .extend(of_one_name.iter().map(|(_, mark, _)| *mark));
             if let Some((name, _, hashed)) = of_one_name.first() {
-                self.close(name, *hashed);
+                self.close(name, hashed);
             }
         }
     }
 
     /// The marks are there.
-    fn close(&mut self, name: &[u8], (hash, _, labels): Hashed) {
+    fn close(&mut self, name: &[u8], hashed: &Hashed) {
         self.text.extend_from_slice(name);
-        self.hashes.push(hash);
-        self.labels.push(labels);
+        self.hashes.push(hashed.hash);
+        self.labels.push(hashed.labels);
         self.ends.push(word(self.text.len()));
         self.mark_ends.push(word(self.marks.len()));
     }
@@ -145,23 +158,27 @@ fn sorted_by_hash(builder: &Builder, hasher: &NameHasher) -> Vec<Hashed> {
     let part_of = |hash: u64| usize::try_from(hash >> (64 - part_bits)).unwrap_or(0);
     let mut next = vec![0_usize; (1 << part_bits) + 1];
     let mut all = Vec::with_capacity(builder.domains.len());
-    for (number, entry) in builder.domains.iter().enumerate() {
+    for entry in &builder.domains {
         let (hash, labels) = hasher.whole(builder.name_of(entry));
         next[part_of(hash) + 1] += 1;
-        all.push((hash, word(number), u8::try_from(labels).unwrap_or(u8::MAX)));
+        all.push(Hashed {
+            hash,
+            entry: *entry,
+            labels: u8::try_from(labels).unwrap_or(u8::MAX),
+        });
     }
     for part in 1..next.len() {
         next[part] += next[part - 1];
     }
     let starts = next.clone();
-    let mut scattered = vec![(0, 0, 0); all.len()];
+    let mut scattered = all.clone();
     for item in all {
-        let place = &mut next[part_of(item.0)];
+        let place = &mut next[part_of(item.hash)];
         scattered[*place] = item;
         *place += 1;
     }
     for bounds in starts.windows(2) {
-        scattered[bounds[0]..bounds[1]].sort_unstable_by_key(|(hash, number, _)| (*hash, *number));
+        scattered[bounds[0]..bounds[1]].sort_unstable_by_key(|item| item.hash);
     }
     scattered
 }

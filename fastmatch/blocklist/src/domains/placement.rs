@@ -55,15 +55,15 @@ impl Placement {
 
     /// The slots, with a value for each name.
     pub fn slots<S: Slot>(&self, hashes: &[u64], values: &[u32], value_bits: u32) -> Vec<S> {
-        let mut slots = vec![S::default(); self.count * S::COUNT];
+        let mut slots = vec![S::default(); self.count * S::WORDS];
         let mut add = |place: usize, bits: u64| {
             slots[place] = S::from_word(slots[place].word() | bits);
         };
         for ((hash, value), (bucket, slot)) in hashes.iter().zip(values).zip(self.places()) {
             let bits = fingerprint::<S>(*hash, value_bits) | u64::from(*value);
-            add(bucket * S::COUNT + slot, bits);
+            add(bucket * S::WORDS + slot, bits);
             for passed in home(*hash, self.homes)..bucket {
-                add(passed * S::COUNT + class::<S>(*hash), filter_bit::<S>());
+                add(passed * S::WORDS + class::<S>(*hash), filter_bit::<S>());
             }
         }
         slots

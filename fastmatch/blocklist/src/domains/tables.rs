@@ -10,8 +10,8 @@ use super::gather::Names;
 use super::marks::MarkTables;
 use super::placement::{Placement, bits_for};
 use super::suffix::NameHasher;
-use super::texts::TextTables;
-use super::{HEAD, HEAD_WORDS, Head, PAIRS, SLOTS, TEXT, TEXT_RECORDS};
+use super::texts::{APART, INLINE, TextTables};
+use super::{HEAD, HEAD_WORDS, Head, PAIRS, SLOTS, TEXT};
 
 /// A key that does not fit is rarer than one in a million; the last is taken as it is.
 pub(super) const MAX_ATTEMPTS: u64 = 8;
@@ -59,7 +59,7 @@ fn finds_every_name<S: Slot>(
     let mut names = names.hashes.iter().zip(placement.places());
     names.all(|(hash, place)| {
         let mut first = None;
-        shape.find(slots, *hash, |bucket, slot| {
+        shape.find(slots, *hash, |_, bucket, slot| {
             first = Some((bucket, slot));
             true
         });
@@ -101,11 +101,21 @@ impl DomainTables {
             attempt,
         };
         let marks = MarkTables::new(&names, &placement);
+        let mut slots = S::table(slots);
+        let mut records = Vec::new();
+        match &mut slots {
+            SlotTable::Narrow(slots) => INLINE.write(slots, &names.ends, &placement),
+            SlotTable::Wide(_) => {
+                records.resize(placement.count * APART.words, 0);
+                APART.write(&mut records, &names.ends, &placement);
+            }
+        }
+        let text = names.text;
         Some(Self {
             head: head.words(),
-            slots: S::table(slots),
+            slots,
             pairs,
-            texts: TextTables::new(names.text, &names.ends, &placement, S::COUNT),
+            texts: TextTables { records, text },
             marks,
         })
     }
@@ -123,7 +133,7 @@ impl DomainTables {
         match &self.slots {
             SlotTable::Narrow(slots) => {
                 sections.push(Section::new(SLOTS, slots));
-                sections.extend(self.texts.sections(TEXT_RECORDS, TEXT));
+                sections.push(Section::new(TEXT, &self.texts.text));
             }
             SlotTable::Wide(slots) => sections.push(Section::new(SLOTS, slots)),
         }

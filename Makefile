@@ -77,6 +77,12 @@ bench: build packages $(VENV)/.bench ## Measure beside peers; BENCH="proxy --qui
 check-fuzz: ## Fuzz the parsers for a minute each (needs nightly Rust and cargo-fuzz)
 	@tools/fuzz
 
+.PHONY: check-slow
+check-slow: build $(VENV)/.development ## Ten million random lookups of each kind, longer property tests
+	DIFFERENTIAL_LOOKUPS=10000000 cargo test --release --quiet --locked --package blocklist --test differential
+	PROPTEST_CASES=20000 cargo test --release --quiet --locked --package blocklist
+	HYPOTHESIS_PROFILE=slow $(PYTHON) -m pytest tests/fastmatch
+
 .PHONY: clean
 clean: ## Remove everything that was built; `var` with lists and blocks stays
 	@rm -rf $(VENV) target dist fastmatch/fuzz/target fastmatch/_native.*.so

@@ -85,7 +85,7 @@ fn check(list: &Blocklist, keys: &Keys) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(universe::config(64))]
 
     #[test]
     fn a_batch_says_what_single_lookups_say(

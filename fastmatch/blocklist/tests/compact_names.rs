@@ -24,7 +24,7 @@ fn build_compact(entries: &[Entry]) -> Blocklist {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(universe::config(64))]
 
     #[test]
     fn a_compact_list_says_what_the_scan_says(entries in vec(entry(), 0..40)) {

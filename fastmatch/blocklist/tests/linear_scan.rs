@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use universe::{build, check, entry, subjects};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(universe::config(96))]
 
     #[test]
     fn a_list_says_what_the_scan_says(entries in vec(entry(), 0..40)) {

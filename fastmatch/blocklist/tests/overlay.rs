@@ -85,7 +85,7 @@ fn layered(below: &[Entry], above: &[Entry]) -> Blocklist {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(universe::config(96))]
 
     #[test]
     fn base_and_overlay_say_what_the_scan_of_the_rest_says((below, above) in layers()) {

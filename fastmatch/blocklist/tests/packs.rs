@@ -25,7 +25,7 @@ fn built(entries: &[Entry]) -> Builder {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(universe::config(256))]
 
     #[test]
     fn entries_survive_packing(entries in vec(entry(), 0..40)) {

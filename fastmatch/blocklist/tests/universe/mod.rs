@@ -14,6 +14,16 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+/// `PROPTEST_CASES` asks for more, as `make check-slow` does.
+pub fn config(cases: u32) -> ProptestConfig {
+    let wanted = std::env::var("PROPTEST_CASES").ok();
+    let wanted = wanted.map(|count| count.parse().expect("a number"));
+    ProptestConfig {
+        cases: wanted.unwrap_or(cases),
+        ..ProptestConfig::default()
+    }
+}
+
 pub type Seen = (Disposition, u8, Vec<String>, Vec<String>);
 
 pub fn seen(verdict: VerdictRef<'_>) -> Seen {

@@ -128,12 +128,8 @@ impl Builder {
         ended("evidence");
         let decision = files::write_aside(decision, |file| compiled.render_decision().write(file))?;
         ended("decision");
-        evidence.sync()?;
-        decision.sync()?;
-        ended("sync");
-        evidence.publish()?;
-        decision.publish()?;
-        ended("publish");
+        files::publish([evidence, decision])?;
+        ended("sync and rename");
         Ok(())
     }
 }

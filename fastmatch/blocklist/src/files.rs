@@ -46,18 +46,34 @@ pub(crate) fn write_aside(
 }
 
 impl Aside<'_> {
-    /// What was written survives the machine. Apart from the name: of several files all are written out before the first
-    /// gets its name.
-    pub fn sync(&self) -> io::Result<()> {
+    fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
     }
 
-    /// Gives the synced file its name, for good once the directory is synced.
-    pub fn publish(mut self) -> io::Result<()> {
+    fn publish(&mut self) -> io::Result<()> {
         fs::rename(&self.temporary, self.path)?;
         self.is_published = true;
-        File::open(directory_of(self.path))?.sync_all()
+        Ok(())
     }
+}
+
+/// Syncs the files, gives them their names in this order, and syncs their directories: each once, it is what waits longest.
+pub(crate) fn publish<const N: usize>(mut files: [Aside<'_>; N]) -> io::Result<()> {
+    for file in &files {
+        file.sync()?;
+    }
+    for file in &mut files {
+        file.publish()?;
+    }
+    let mut synced: Vec<&Path> = Vec::with_capacity(N);
+    for file in &files {
+        let directory = directory_of(file.path);
+        if !synced.contains(&directory) {
+            File::open(directory)?.sync_all()?;
+            synced.push(directory);
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Aside<'_> {
@@ -171,18 +187,16 @@ mod tests {
         }
     }
 
-    fn publish(path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let aside = write_aside(path, |mut file| file.write_all(bytes))?;
-        aside.sync()?;
-        aside.publish()
+    fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+        publish([write_aside(path, |mut file| file.write_all(bytes))?])
     }
 
     #[test]
     fn a_published_file_is_whole_read_only_and_alone() {
         let folder = Folder::new("whole");
         let path = folder.0.join("list");
-        publish(&path, b"old").expect("published");
-        publish(&path, b"new").expect("published");
+        write_whole(&path, b"old").expect("published");
+        write_whole(&path, b"new").expect("published");
         assert_eq!(fs::read(&path).expect("readable"), b"new");
         assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o444);
         assert_eq!(folder.names(), ["list"]);
@@ -192,7 +206,7 @@ mod tests {
     fn a_failed_write_leaves_the_old_file_and_nothing_else() {
         let folder = Folder::new("failed");
         let path = folder.0.join("list");
-        publish(&path, b"old").expect("published");
+        write_whole(&path, b"old").expect("published");
         let full = write_aside(&path, |mut file| {
             file.write_all(b"half")?;
             Err(io::Error::from(io::ErrorKind::StorageFull))
@@ -209,11 +223,11 @@ mod tests {
         fs::write(folder.0.join(".other.1.0.sentra-part"), b"half").expect("written");
         fs::write(folder.0.join(".other.part"), b"not ours").expect("written");
         let alive = write_aside(&path, |mut file| file.write_all(b"alive")).expect("written");
-        publish(&folder.0.join("second"), b"second").expect("published");
+        write_whole(&folder.0.join("second"), b"second").expect("published");
         let names = folder.names();
         assert_eq!(names.len(), 3, "{names:?}");
         assert!(names.contains(&".other.part".into()));
-        alive.publish().expect("published");
+        publish([alive]).expect("published");
         assert_eq!(folder.names(), [".other.part", "list", "second"]);
     }
 }

@@ -177,22 +177,8 @@ impl Name {
     /// For entries: punycode labels must also be valid.
     pub fn parse_checked(text: &[u8]) -> Result<Self, NameError> {
         let name = Self::parse(text)?;
-        if name.labels().any(|label| label.starts_with(b"xn--")) {
-            idna::domain_to_ascii_cow(name.as_bytes(), AsciiDenyList::EMPTY)
-                .map_err(|_| NameError::Unicode)?;
-        }
+        check_punycode(name.as_bytes())?;
         Ok(name)
-    }
-
-    /// Whether `parse_checked` takes this text and leaves it as it is. Copies nothing.
-    pub(crate) fn is_canonical_entry(text: &[u8]) -> bool {
-        if check(text) != Ok(true) {
-            return false;
-        }
-        let mut labels = text.split(|byte| *byte == b'.');
-        let has_punycode = text.windows(4).any(|part| part == b"xn--")
-            && labels.any(|label| label.starts_with(b"xn--"));
-        !has_punycode || idna::domain_to_ascii_cow(text, AsciiDenyList::EMPTY).is_ok()
     }
 
     #[inline]
@@ -203,10 +189,41 @@ impl Name {
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(self.as_bytes()).expect("invariant: only ASCII is folded")
     }
+}
 
-    fn labels(&self) -> impl Iterator<Item = &[u8]> {
-        self.as_bytes().split(|byte| *byte == b'.')
+/// As `canonical`, for entries: punycode labels must also be valid.
+#[inline]
+pub(crate) fn canonical_entry<'a>(
+    text: &'a [u8],
+    buffer: &'a mut NameBuffer,
+) -> Result<&'a [u8], NameError> {
+    let name = canonical(text, buffer)?;
+    check_punycode(name)?;
+    Ok(name)
+}
+
+/// Whether a list could hold this name as it is spelt. Copies nothing.
+#[inline]
+pub(crate) fn is_canonical_entry(text: &[u8]) -> bool {
+    check(text) == Ok(true) && check_punycode(text).is_ok()
+}
+
+#[inline]
+fn check_punycode(name: &[u8]) -> Result<(), NameError> {
+    if name.windows(4).any(|part| part == b"xn--") {
+        check_punycode_labels(name)
+    } else {
+        Ok(())
     }
+}
+
+#[cold]
+fn check_punycode_labels(name: &[u8]) -> Result<(), NameError> {
+    let mut labels = name.split(|byte| *byte == b'.');
+    if labels.any(|label| label.starts_with(b"xn--")) {
+        idna::domain_to_ascii_cow(name, AsciiDenyList::EMPTY).map_err(|_| NameError::Unicode)?;
+    }
+    Ok(())
 }
 
 #[inline]

@@ -1,7 +1,7 @@
 //! List files as they are published, line by line, into a builder.
 //!
 //! A line is accepted, ignored (comment, empty) or rejected, never fatal, whatever bytes it holds; it is accepted as a whole
-//! or not at all. Cost: about 0.1 us per address line and 0.2 us per name.
+//! or not at all. Cost: about 0.05 us per line.
 
 mod line;
 mod range;
@@ -10,10 +10,10 @@ use std::fmt;
 
 use crate::builder::{Builder, TooLarge};
 use crate::entry::{Statement, score_tenths};
-use crate::name::Name;
+use crate::network::Network;
 use crate::target::Rule;
 use crate::verdict::Disposition;
-use line::{LineError, Target, Targets};
+use line::{LineError, Simple, Targets};
 
 const MAX_REPORTED: usize = 100;
 const MAX_REPORTED_CHARACTERS: usize = 100;
@@ -126,12 +126,30 @@ impl<'a> Loader<'a> {
             return Ok(());
         }
         let is_first = std::mem::take(&mut self.is_first);
+        if self.options.format == Format::Plain {
+            if let Some(simple) = line::simple(line) {
+                return self.add_simple(simple);
+            }
+        }
         targets.clear();
         match self.read(line, is_first, targets) {
             Ok(score) => self.add(targets, score)?,
             Err(LineError::Ignored) => self.report.ignored_count += 1,
             Err(reason) => self.report.reject(number, line, reason),
         }
+        Ok(())
+    }
+
+    fn add_simple(&mut self, simple: Simple<'_>) -> Result<(), TooLarge> {
+        let fact = self.fact(self.options.statement.score_tenths);
+        match simple {
+            Simple::Address(start) => {
+                let network = Network::V4 { start, length: 32 };
+                self.builder.add_network(network, fact)?;
+            }
+            Simple::Name(name) => self.builder.add_domain(name, self.options.rule, fact)?,
+        }
+        self.report.accepted_count += 1;
         Ok(())
     }
 
@@ -183,13 +201,11 @@ impl<'a> Loader<'a> {
 
     fn add(&mut self, targets: &Targets, score: u8) -> Result<(), TooLarge> {
         let fact = self.fact(score);
-        for target in targets {
-            match target {
-                Target::Network(network) => self.builder.add_network(*network, fact)?,
-                Target::Domain(name, rule) => {
-                    self.builder.add_domain(Name::as_bytes(name), *rule, fact)?;
-                }
-            }
+        for network in &targets.networks {
+            self.builder.add_network(*network, fact)?;
+        }
+        for (name, rule) in targets.names() {
+            self.builder.add_domain(name, rule, fact)?;
         }
         self.report.accepted_count += 1;
         Ok(())
@@ -204,5 +220,34 @@ impl<'a> Loader<'a> {
             };
             self.builder.facts.number(&statement)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_read_the_short_way_is_what_the_long_way_reads(
+            text in "[0-9.]{1,9}|[0-9]{1,3}(\\.[0-9]{1,3}){3}(-[0-9]{1,3}(\\.[0-9a-z]{1,3}){3})?|[-_a-zA-Z0-9.=|*^#:/ ]{0,12}|(xn--)?[a-z0-9-]{1,5}\\.[a-z0-9-]{1,4}"
+        ) {
+            let mut targets = Targets::default();
+            let long = line::plain(text.as_bytes(), Rule::Below, &mut targets);
+            match line::simple(text.as_bytes()) {
+                None => (),
+                Some(Simple::Address(start)) => {
+                    prop_assert_eq!(long, Ok(()));
+                    prop_assert_eq!(&targets.networks, &[Network::V4 { start, length: 32 }]);
+                }
+                Some(Simple::Name(name)) => {
+                    prop_assert_eq!(long, Ok(()));
+                    prop_assert!(targets.networks.is_empty());
+                    let names: Vec<_> = targets.names().collect();
+                    prop_assert_eq!(names, [(name, Rule::Below)]);
+                }
+            }
+        }
     }
 }

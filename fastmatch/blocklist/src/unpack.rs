@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use crate::builder::{Builder, Facts, MAX_ENTRIES, TooLarge};
 use crate::entry::{Entry, Statement};
-use crate::name::Name;
 use crate::network::Network;
 use crate::pack::{
     FORMAT_VERSION, HEAD_BYTES, MAGIC, PART_COUNT, PackError, PackRule, SUM_OFFSET, checksum,
@@ -164,9 +163,4 @@ pub fn unpack(packed: &[u8], limits: Limits, mut take: impl FnMut(Entry)) -> Res
         hand_over(Target::Domain { name, rule }, entry.fact);
     }
     Ok(())
-}
-
-/// Whether a list could hold this name as it is spelt.
-fn is_canonical_name(text: &[u8]) -> bool {
-    Name::is_canonical_entry(text)
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::range::networks_between;
-use crate::address::{Address, Network, NetworkError, parse_address};
-use crate::name::{Name, NameError};
+use crate::address::{Address, Network, NetworkError, parse_address, parse_ipv4};
+use crate::name::{NameBuffer, NameError, canonical_entry, is_canonical_entry};
 use crate::target::{Rule, TargetError, looks_like_network};
 
 /// Why a line is not taken.
@@ -52,16 +52,49 @@ impl From<NameError> for LineError {
     }
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one line has few, and the vector is reused"
-)]
-pub(super) enum Target {
-    Network(Network),
-    Domain(Name, Rule),
+/// What one line speaks about; the same memory for every line.
+pub(super) struct Targets {
+    pub networks: Vec<Network>,
+    /// End of the name in `text`.
+    names: Vec<(usize, Rule)>,
+    text: Vec<u8>,
+    buffer: NameBuffer,
 }
 
-pub(super) type Targets = Vec<Target>;
+impl Default for Targets {
+    fn default() -> Self {
+        Self {
+            networks: Vec::new(),
+            names: Vec::new(),
+            text: Vec::new(),
+            buffer: [0; 256],
+        }
+    }
+}
+
+impl Targets {
+    pub fn clear(&mut self) {
+        self.networks.clear();
+        self.names.clear();
+        self.text.clear();
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = (&[u8], Rule)> {
+        let mut start = 0;
+        self.names.iter().map(move |(end, rule)| {
+            let name = &self.text[start..*end];
+            start = *end;
+            (name, *rule)
+        })
+    }
+
+    fn push_name(&mut self, text: &[u8], rule: Rule) -> Result<(), NameError> {
+        let name = canonical_entry(text, &mut self.buffer)?;
+        self.text.extend_from_slice(name);
+        self.names.push((self.text.len(), rule));
+        Ok(())
+    }
+}
 
 pub(super) fn is_comment(line: &[u8]) -> bool {
     matches!(line, [b'#' | b';' | b'!', ..] | [b'/', b'/', ..])
@@ -85,6 +118,29 @@ fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|word| !word.is_empty())
 }
 
+/// What nearly every line is, and nothing else could be: an address, or a canonical name.
+#[derive(Clone, Copy)]
+pub(super) enum Simple<'a> {
+    Address(u32),
+    Name(&'a [u8]),
+}
+
+/// Reads a line once where `plain` reads it five times. None: `plain` must look.
+#[inline]
+pub(super) fn simple(line: &[u8]) -> Option<Simple<'_>> {
+    let begins_with_digit = line.first()?.is_ascii_digit();
+    if begins_with_digit {
+        if let Some(bits) = parse_ipv4(line) {
+            return Some(Simple::Address(bits));
+        }
+        // Perhaps a range.
+        if line.contains(&b'-') {
+            return None;
+        }
+    }
+    is_canonical_entry(line).then_some(Simple::Name(line))
+}
+
 pub(super) fn plain(line: &[u8], rule: Rule, targets: &mut Targets) -> Result<(), LineError> {
     let text = without_comment(line);
     if take_range(text, targets)? {
@@ -94,7 +150,7 @@ pub(super) fn plain(line: &[u8], rule: Rule, targets: &mut Targets) -> Result<()
         return Err(LineError::TextBehind);
     }
     if looks_like_network(text) {
-        targets.push(Target::Network(Network::parse(text, true)?));
+        targets.networks.push(Network::parse(text, true)?);
         return Ok(());
     }
     let (name, rule) = match text {
@@ -106,12 +162,10 @@ pub(super) fn plain(line: &[u8], rule: Rule, targets: &mut Targets) -> Result<()
         [b'=', name @ ..] => (name, Rule::Exact),
         name => (name, rule),
     };
-    match Name::parse_checked(name) {
-        Ok(name) => targets.push(Target::Domain(name, rule)),
-        Err(NameError::NumericLastLabel) => return Err(NetworkError::Address.into()),
-        Err(error) => return Err(error.into()),
+    match targets.push_name(name, rule) {
+        Err(NameError::NumericLastLabel) => Err(NetworkError::Address.into()),
+        pushed => Ok(pushed?),
     }
-    Ok(())
 }
 
 /// `first-last`, spaces allowed around the dash.
@@ -124,7 +178,7 @@ fn take_range(text: &[u8], targets: &mut Targets) -> Result<bool, LineError> {
     };
     let last = parse_address(text[dash + 1..].trim_ascii_start()).ok_or(NetworkError::Address)?;
     let networks = networks_between(first, last).ok_or(LineError::Range)?;
-    targets.extend(networks.into_iter().map(Target::Network));
+    targets.networks.extend(networks);
     Ok(true)
 }
 
@@ -165,7 +219,7 @@ pub(super) fn hosts(line: &[u8], rule: Rule, targets: &mut Targets) -> Result<()
         return Err(LineError::NotSinkhole);
     }
     for name in names {
-        targets.push(Target::Domain(Name::parse_checked(name)?, rule));
+        targets.push_name(name, rule)?;
     }
     Ok(())
 }
@@ -196,7 +250,7 @@ pub(super) fn netset(line: &[u8], targets: &mut Targets) -> Result<(), LineError
     if !looks_like_network(network) {
         return Err(LineError::NotNetwork);
     }
-    targets.push(Target::Network(Network::parse(network, true)?));
+    targets.networks.push(Network::parse(network, true)?);
     Ok(())
 }
 

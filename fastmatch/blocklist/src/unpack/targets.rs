@@ -1,9 +1,9 @@
 //! The parts that hold what entries speak about: networks and domains.
 
-use super::is_canonical_name;
 use super::reader::{Column, Numbers, Reader};
 use crate::address::{mask4, mask6};
 use crate::builder::{DomainEntry, Entry4, Entry6};
+use crate::name::is_canonical_entry;
 use crate::order;
 use crate::pack::PackError;
 use crate::target::Rule;
@@ -138,7 +138,7 @@ impl<'a> Domains<'a> {
             } else {
                 let offset = text_offset + self.text.len() - rest.len();
                 let (next, behind) = rest.split_at(usize::from(length));
-                if !is_canonical_name(next) {
+                if !is_canonical_entry(next) {
                     return Err(PackError::broken(offset, "a name that is not canonical"));
                 }
                 if order::compare(name, next).is_ge() {

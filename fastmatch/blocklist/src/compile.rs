@@ -50,7 +50,11 @@ impl fmt::Display for TombstoneInBase {
 
 impl std::error::Error for TombstoneInBase {}
 
-fn compiled(builder: &Builder, stamp: Stamp) -> Compiled {
+fn compiled<'a>(
+    builder: &'a Builder,
+    stamp: Stamp,
+    ended: &mut dyn FnMut(&'static str),
+) -> Compiled<'a> {
     // The standard library's keys are random and cost no dependency; the counter tells two compilations apart.
     let pair = RandomState::new().hash_one(stamp.now);
     let Stamp {
@@ -69,16 +73,16 @@ fn compiled(builder: &Builder, stamp: Stamp) -> Compiled {
             ..Header::default()
         },
         compact_domains,
+        ended,
     )
 }
 
 pub(crate) fn layer(builder: &mut Builder, stamp: Stamp) -> Layer {
     builder.sort_networks();
-    let compiled = compiled(builder, stamp);
+    let compiled = compiled(builder, stamp, &mut |_| ());
     let own = "invariant: what was just rendered is readable";
     let decision = Decision::open(compiled.render_decision().region()).expect(own);
-    let evidence =
-        Evidence::open(compiled.render_evidence(builder).region(), &decision).expect(own);
+    let evidence = Evidence::open(compiled.render_evidence().region(), &decision).expect(own);
     Layer {
         decision,
         evidence: Some(evidence),
@@ -121,10 +125,8 @@ impl Builder {
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         self.sort_networks();
         ended("sort");
-        let compiled = compiled(self, stamp);
-        ended("compile");
-        let evidence =
-            files::write_aside(evidence, |file| compiled.render_evidence(self).write(file))?;
+        let compiled = compiled(self, stamp, ended);
+        let evidence = files::write_aside(evidence, |file| compiled.render_evidence().write(file))?;
         ended("evidence");
         let decision = files::write_aside(decision, |file| compiled.render_decision().write(file))?;
         ended("decision");

@@ -143,8 +143,8 @@ proptest! {
         edits in vec((any::<Index>(), any::<u8>()), 1..8), in_head: bool, in_evidence: bool, is_compact: bool, cut in prop::option::of(any::<Index>())
     ) {
         let builder = builder();
-        let compiled = compile(&builder, Header { pair: 7, ..Header::default() }, is_compact);
-        let (whole, evidence) = (compiled.render_decision().region(), compiled.render_evidence(&builder).region());
+        let compiled = compile(&builder, Header { pair: 7, ..Header::default() }, is_compact, &mut |_| ());
+        let (whole, evidence) = (compiled.render_decision().region(), compiled.render_evidence().region());
         let mut bytes = damaged(if in_evidence { &evidence } else { &whole }, &edits, in_head);
         if let Some(cut) = cut {
             bytes.truncate(cut.index(bytes.len()));
@@ -166,7 +166,7 @@ proptest! {
 #[test]
 fn whole_files_verify_and_each_damaged_byte_is_noticed() {
     let builder = builder();
-    let compiled = compile(&builder, Header::default(), false);
+    let compiled = compile(&builder, Header::default(), false, &mut |_| ());
     let bytes = compiled.render_decision().region().bytes().to_vec();
     let magic = bytes[..8].try_into().expect("eight bytes");
     let open = |bytes: &[u8]| crate::image::Image::open(region(bytes), magic);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::builder::{Builder, Entry4, Entry6};
+use crate::builder::Builder;
 use crate::chains::Chains;
 use crate::domains::{DomainTables, Domains};
 use crate::image::{Header, Image, ImageError};
@@ -14,15 +14,14 @@ use crate::memory::Region;
 use crate::render::Rendering;
 use crate::rule::{Live, Ruling};
 use crate::sweep::{boundaries4, boundaries6};
-use crate::{domains, index4, index6, sweep};
+use crate::{domains, index4, index6};
 
 const MAGIC: [u8; 8] = *b"SNTRDCSN";
 
 /// What both files are rendered from.
-pub(crate) struct Compiled {
+pub(crate) struct Compiled<'a> {
     pub header: Header,
-    pub sorted4: Vec<Entry4>,
-    pub sorted6: Vec<Entry6>,
+    pub builder: &'a Builder,
     index4: Index4Tables,
     index6: Index6Tables,
     pub domains: DomainTables,
@@ -30,25 +29,31 @@ pub(crate) struct Compiled {
     pub labels: LabelTables,
 }
 
-/// `header.pair` is given, the counts are filled in.
-pub(crate) fn compile(builder: &Builder, header: Header, compact_domains: bool) -> Compiled {
+/// The builder's networks are sorted. `header.pair` is given, the counts are filled in.
+/// `ended` hears the name of each phase.
+pub(crate) fn compile<'a>(
+    builder: &'a Builder,
+    header: Header,
+    compact_domains: bool,
+    ended: &mut dyn FnMut(&'static str),
+) -> Compiled<'a> {
     let mut chains = Chains::new(&builder.facts);
-    let sorted4 = sweep::sorted4(&builder.entries4);
-    let sorted6 = sweep::sorted6(&builder.entries6);
-    let index4 = index4::build(&boundaries4(&sorted4, &mut chains));
-    let index6 = index6::build(&boundaries6(&sorted6, &mut chains));
+    let index4 = index4::build(&boundaries4(&builder.entries4, &mut chains));
+    ended("sweep and index, IPv4");
+    let index6 = index6::build(&boundaries6(&builder.entries6, &mut chains));
+    ended("sweep and index, IPv6");
     let domains = domains::build(builder, header.pair, &mut chains, compact_domains);
+    ended("domains");
     let header = Header {
-        entries4: sorted4.len() as u64,
-        entries6: sorted6.len() as u64,
+        entries4: builder.entries4.len() as u64,
+        entries6: builder.entries6.len() as u64,
         domains: domains.entry_count() as u64,
         ..header
     };
     let labels = LabelTables::new(&builder.facts);
     Compiled {
         header,
-        sorted4,
-        sorted6,
+        builder,
         index4,
         index6,
         domains,
@@ -57,7 +62,7 @@ pub(crate) fn compile(builder: &Builder, header: Header, compact_domains: bool) 
     }
 }
 
-impl Compiled {
+impl Compiled<'_> {
     pub fn render_decision(&self) -> Rendering<'_> {
         let mut sections = Vec::new();
         sections.extend(self.index4.sections());

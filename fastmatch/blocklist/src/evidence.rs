@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::address::{Address, Network, mask4, mask6};
-use crate::builder::{Builder, Fact};
+use crate::builder::Fact;
 use crate::decision::{Compiled, Decision};
 use crate::domains::DomainEvidence;
 use crate::entry::{Entry, Origin, Statement};
@@ -26,9 +26,10 @@ const FACTS: SectionId = SectionId(16);
 const REASON_ENDS: SectionId = SectionId(17);
 const REASON_TEXT: SectionId = SectionId(18);
 
-impl Compiled {
-    pub fn render_evidence<'a>(&'a self, builder: &'a Builder) -> Rendering<'a> {
-        let (sorted4, sorted6) = (&self.sorted4, &self.sorted6);
+impl Compiled<'_> {
+    pub fn render_evidence(&self) -> Rendering<'_> {
+        let builder = self.builder;
+        let (sorted4, sorted6) = (&builder.entries4, &builder.entries6);
         let reasons = StringTables::new(builder.facts.reasons());
         let mut sections = vec![
             Section::column(SectionId(NETWORKS4), sorted4, |entry| entry.start),

@@ -9,16 +9,6 @@ use crate::address::{mask4, mask6};
 use crate::builder::{Entry4, Entry6};
 use crate::chains::Chains;
 
-/// The builder has sorted them: the order of the evidence too.
-pub(crate) fn sorted4(entries: &[Entry4]) -> Vec<Entry4> {
-    entries.to_vec()
-}
-
-/// As `sorted4`.
-pub(crate) fn sorted6(entries: &[Entry6]) -> Vec<Entry6> {
-    entries.to_vec()
-}
-
 /// (start, chain) of each piece of the IPv4 space.
 pub(crate) fn boundaries4(sorted: &[Entry4], chains: &mut Chains) -> Vec<(u32, u32)> {
     let mut pieces = Pieces::with_capacity(sorted.len() * 2);

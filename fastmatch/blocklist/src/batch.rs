@@ -75,11 +75,11 @@ impl Batch<'_> {
     /// As `Blocklist::lookup6_batch`.
     pub fn lookup6(&self, addresses: &[u128], out: &mut [u32]) {
         self.judge_blocks(addresses, out, |decision, addresses, out| {
+            decision.chains6(addresses, out);
             for (address, out) in addresses.iter().zip(out) {
-                *out = match unmap(*address) {
-                    Some(mapped) => decision.chain4(mapped),
-                    None => decision.chain6(*address),
-                };
+                if let Some(mapped) = unmap(*address) {
+                    *out = decision.chain4(mapped);
+                }
             }
         });
     }

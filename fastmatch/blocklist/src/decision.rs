@@ -136,6 +136,10 @@ impl Decision {
         self.index6.chain(address)
     }
 
+    pub fn chains6(&self, addresses: &[u128], out: &mut [u32]) {
+        self.index6.chains(addresses, out);
+    }
+
     /// The strongest live entry of a chain.
     #[inline]
     pub fn live(&self, chain: u32, now: u64) -> Option<Live> {

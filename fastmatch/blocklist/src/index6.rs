@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::image::{Image, ImageError, Section, SectionId};
 use crate::memory::{Plain, Table};
+use crate::simd::prefetch;
 
 mod build;
 #[cfg(test)]
@@ -26,6 +27,8 @@ const NODES: SectionId = SectionId(12);
 /// The record before a cell, and the most that begin in it.
 const WINDOW: usize = 8;
 const MAX_LEVELS: usize = 40;
+/// Addresses of one batch whose reads are under way together: more than a core has outstanding misses.
+const GROUP: usize = 64;
 /// In a cell: the rest is a node's number, not a record's position.
 const IS_NODE: u32 = 1 << 31;
 
@@ -123,6 +126,17 @@ fn low_half(word: u64) -> u32 {
     word as u32
 }
 
+#[inline]
+fn upper_half(address: u128) -> u64 {
+    lower_half(address >> 64)
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the half that is wanted")]
+fn lower_half(address: u128) -> u64 {
+    address as u64
+}
+
 /// [base, its upper half, first cell, shift and the number of cells less one]: a key k belongs to cell
 /// (k - base) >> shift, keys before and behind to the first and last.
 type Node = [u32; 4];
@@ -208,19 +222,84 @@ impl Index6 {
         chain.unwrap_or(0)
     }
 
+    /// `chain` of each address; as many as both slices have.
+    pub fn chains(&self, addresses: &[u128], out: &mut [u32]) {
+        match &self.records {
+            Records::Narrow(records) => self.grouped(records, addresses, out),
+            Records::Middle(records) => self.grouped(records, addresses, out),
+            Records::Wide(records) => self.grouped(records, addresses, out),
+        }
+    }
+
+    /// Cells of a group are asked for one group ahead, then all its records.
+    fn grouped<R: Record>(&self, records: &[R], addresses: &[u128], out: &mut [u32]) {
+        let mut ahead = addresses.chunks(GROUP);
+        self.prefetch_cells(ahead.next());
+        for (group, out) in addresses.chunks(GROUP).zip(out.chunks_mut(GROUP)) {
+            self.prefetch_cells(ahead.next());
+            let mut cells = [0; GROUP];
+            self.descend(group, &mut cells);
+            for cell in &cells {
+                prefetch(records, *cell as usize);
+                prefetch(records, *cell as usize + WINDOW / 2);
+            }
+            for ((address, cell), out) in group.iter().zip(cells).zip(out) {
+                let record = record_at(records, cell, upper_half(*address));
+                let chain = record.and_then(|record| self.judge(records, record, *address));
+                *out = chain.unwrap_or(0);
+            }
+        }
+    }
+
     #[inline]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the halves of an address, each in its turn"
-    )]
+    fn prefetch_cells(&self, group: Option<&[u128]>) {
+        for address in group.unwrap_or_default() {
+            prefetch(&self.cells, cell_of(&self.root, upper_half(*address)));
+        }
+    }
+
+    /// The cells with the records' positions: every address of the group one level at a time.
+    fn descend(&self, group: &[u128], cells: &mut [u32; GROUP]) {
+        let mut waiting = [(0_u8, 0_usize); GROUP];
+        let mut count = 0;
+        for ((index, address), place) in (0..).zip(group).zip(&mut waiting) {
+            *place = (index, cell_of(&self.root, upper_half(*address)));
+            count += 1;
+        }
+        for _ in 0..MAX_LEVELS {
+            let mut left = 0;
+            for place in 0..count {
+                let (index, cell) = waiting[place];
+                let cell = self.cells.get(cell).copied().unwrap_or(!IS_NODE);
+                cells[usize::from(index)] = cell;
+                if cell & IS_NODE != 0 {
+                    let node = self.nodes.get((cell & !IS_NODE) as usize);
+                    let key = upper_half(group[usize::from(index)]);
+                    let below = node.map_or(usize::MAX, |node| cell_of(node, key));
+                    prefetch(&self.cells, below);
+                    waiting[left] = (index, below);
+                    left += 1;
+                }
+            }
+            count = left;
+        }
+    }
+
+    #[inline]
     fn find<R: Record>(&self, records: &[R], address: u128) -> Option<u32> {
-        let upper = (address >> 64) as u64;
-        let record = self.last_before(records, self.root, upper)?;
+        let record = self.last_before(records, self.root, upper_half(address))?;
+        self.judge(records, record, address)
+    }
+
+    /// What the record of the upper half says of the address.
+    #[inline]
+    fn judge<R: Record>(&self, records: &[R], record: R, address: u128) -> Option<u32> {
+        let upper = upper_half(address);
         let (key, value) = (record.key(), record.value());
         if value & CODE_MASK <= OPEN {
             Some(held(key, value, upper))
         } else if key == upper {
-            self.find_within(records, value, address as u64)
+            self.find_within(records, value, lower_half(address))
         } else {
             None
         }
@@ -248,13 +327,18 @@ impl Index6 {
         for _ in 0..MAX_LEVELS {
             let cell = *self.cells.get(cell_of(&node, key))?;
             if cell & IS_NODE == 0 {
-                let window = records.get(cell as usize..)?.first_chunk()?;
-                return Some(last_in_window(window, key));
+                return record_at(records, cell, key);
             }
             node = *self.nodes.get((cell & !IS_NODE) as usize)?;
         }
         None
     }
+}
+
+#[inline]
+fn record_at<R: Record>(records: &[R], cell: u32, key: u64) -> Option<R> {
+    let window = records.get(cell as usize..)?.first_chunk()?;
+    Some(last_in_window(window, key))
 }
 
 /// No branch depends on the keys: where in the window the record is cannot be foretold.

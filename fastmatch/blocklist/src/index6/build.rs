@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use super::{
     CODE_BITS, IS_NODE, Index6Tables, Middle, Narrow, OPEN, Record, Records, SHIFT_BITS, TREE,
-    WINDOW, low_half,
+    WINDOW, low_half, lower_half, upper_half,
 };
 
-/// A node has two cells for three keys. Half as many: 1.3 bytes less per network and 20 % slower over uniform lists.
+/// A node has two cells for three keys. With one for two a lookup over uniform lists took 30 ns instead of 23.
 const KEYS_OF_CELLS: (usize, usize) = (3, 2);
 /// At least two bits per level, so that the levels end.
 const MIN_CELLS: usize = 8;
@@ -37,20 +37,19 @@ enum Begins {
 }
 
 /// The pieces of the upper halves. A /64 with boundaries inside is one of its own.
-#[expect(clippy::cast_possible_truncation, reason = "the halves of an address")]
 fn upper_pieces(boundaries: &[(u128, u32)]) -> Vec<(u64, Begins)> {
     let mut pieces = Vec::with_capacity(boundaries.len());
     let (mut position, mut chain) = (0, 0);
     for group in boundaries.chunk_by(|a, b| a.0 >> 64 == b.0 >> 64) {
-        let upper = (group[0].0 >> 64) as u64;
+        let upper = upper_half(group[0].0);
         let next = position + group.len();
         let last_chain = group[group.len() - 1].1;
-        if group.len() == 1 && group[0].0 as u64 == 0 {
+        if group.len() == 1 && lower_half(group[0].0) == 0 {
             pieces.push((upper, Begins::Chain(last_chain)));
         } else {
             pieces.push((upper, Begins::Within(position..next, chain)));
             let following = upper.checked_add(1);
-            if following != boundaries.get(next).map(|(start, _)| (start >> 64) as u64) {
+            if following != boundaries.get(next).map(|(start, _)| upper_half(*start)) {
                 pieces.extend(following.map(|start| (start, Begins::Chain(last_chain))));
             }
         }
@@ -131,14 +130,13 @@ impl Building {
     }
 
     /// The lower halves of one /64; returns the value of its record.
-    #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
     fn place_group(&mut self, boundaries: &[(u128, u32)], inherited: u32) -> u64 {
         let mut pieces = Vec::with_capacity(boundaries.len() + 1);
-        if boundaries[0].0 as u64 != 0 {
+        if lower_half(boundaries[0].0) != 0 {
             pieces.push((0, Begins::Chain(inherited)));
         }
         let inner = boundaries.iter();
-        pieces.extend(inner.map(|(start, chain)| (*start as u64, Begins::Chain(*chain))));
+        pieces.extend(inner.map(|(start, chain)| (lower_half(*start), Begins::Chain(*chain))));
         let first = self.records.len();
         self.push_pieces(&pieces, pieces.len() > MAX_COUNTED);
         let count = self.records.len() - first;

@@ -69,9 +69,12 @@ fn edges(networks: &[Network]) -> Vec<u128> {
 fn check(networks: &[Network]) -> Result<(), TestCaseError> {
     let index = open(&build(&boundaries(networks)));
     let addresses = edges(networks);
-    for address in addresses {
-        let expected = scan(networks, address);
-        prop_assert_eq!(index.chain(address), expected, "{:032x}", address);
+    let mut found = vec![u32::MAX; addresses.len()];
+    index.chains(&addresses, &mut found);
+    for (address, of_batch) in addresses.iter().zip(found) {
+        let expected = scan(networks, *address);
+        prop_assert_eq!(index.chain(*address), expected, "{:032x}", address);
+        prop_assert_eq!(of_batch, expected, "{:032x} in a batch", address);
     }
     Ok(())
 }
@@ -150,8 +153,10 @@ proptest! {
             damage(&mut tables, kind, at, word, value);
         }
         let index = open(&tables);
-        for address in addresses {
-            index.chain(address);
+        let mut found = vec![0; addresses.len()];
+        index.chains(&addresses, &mut found);
+        for (address, chain) in addresses.iter().zip(found) {
+            prop_assert_eq!(index.chain(*address), chain);
         }
     }
 }

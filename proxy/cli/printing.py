@@ -65,7 +65,8 @@ def _escape(character: str) -> str:
 
 
 def json_document(values: dict[str, Any]) -> None:
-    line(json.dumps(values, indent=2, ensure_ascii=False))
+    # Escapes are JSON too, and what others wrote may turn a terminal upside down.
+    line(json.dumps(values, indent=2))
 
 
 def lookup(answer: dict[str, Any]) -> str:
@@ -118,10 +119,11 @@ def _row(row: dict[str, Any]) -> str:
     remarks = [] if row["live"] else ["expired"]
     remarks += ["vetoed by a known-good list"] if row["vetoed"] else []
     remarks += [f"until {moment(row['expires'])}"] if row["expires"] is not None and row["live"] else []
-    remarks += [", ".join(row["categories"])] if row["categories"] else []
-    remarks += [row["reason"]] if row["reason"] else []
+    remarks += [escaped(", ".join(row["categories"]))] if row["categories"] else []
+    remarks += [escaped(row["reason"], 300)] if row["reason"] else []
+    sources = escaped(", ".join(row["sources"]))
     tail = f"  ({'; '.join(remarks)})" if remarks else ""
-    return f"  {mark} {row['target']}  {what}  {row['origin']} {', '.join(row['sources'])}{tail}"
+    return f"  {mark} {row['target']}  {what}  {row['origin']} {sources}{tail}"
 
 
 def _workers(applied: dict[str, int]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from proxy.control.folding import Folded
+from proxy.control.folding import Folded, Manual
 from proxy.control.links import Links
 from proxy.control.state import Base, Overlay, OverlayMaker, State
 from proxy.edge.config import EdgeConfig
@@ -81,7 +81,7 @@ class Changes:
         """What lies above the base, as it was published last."""
         return self._state.overlay
 
-    async def note_lists(self, summary: dict[str, object]) -> tuple[Record, Folded]:
+    async def note_lists(self, summary: dict[str, object]) -> tuple[Record, Manual]:
         """Give a new base its place in the order of changes; the manual entries that go into it.
 
         Raises StoreError.
@@ -89,7 +89,7 @@ class Changes:
         record, _ = await self._commit(
             _draft(RecordKind.LISTS_CHANGED, orjson.dumps(summary), "control", None)
         )
-        return record, Folded.of(self._state.head.sequence, self._state.live())
+        return record, Manual(self._state.head.sequence, self._state.live())
 
     def sharing(self, folded: Folded) -> Folded:
         """With the entries that are at hand anyway."""

@@ -31,6 +31,13 @@ class Place(NamedTuple):
         return cls(entry.kind, entry.target, entry.origin)
 
 
+class Manual(NamedTuple):
+    """The live manual entries when the log stood at `sequence`."""
+
+    sequence: int
+    live: tuple[ManualEntry, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Folded:
     """The manual entries in a base: those that lived when the log stood at `sequence`."""

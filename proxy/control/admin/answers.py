@@ -131,6 +131,7 @@ def _blocklist_json(control: Control, now: float) -> Json:
         "fault": control.lists.fault,
         "entries": len(blocklist),
         **blocklist.stats,
+        "manual_in_base": len(base.folded.entries),
         "base": version_json((base.files.epoch, base.files.sequence)),
         "created": base.created,
         "age_seconds": max(0, int(now) - base.created),

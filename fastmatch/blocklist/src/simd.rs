@@ -4,6 +4,8 @@
 //! machines take the scalar forms, which the tests compare with.
 #![allow(unsafe_code)]
 
+mod ipv4;
+
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
     __m128i, _MM_HINT_T0, _mm_and_si128, _mm_cmpeq_epi8, _mm_cmpeq_epi16, _mm_cmpeq_epi32,
@@ -11,6 +13,9 @@ use std::arch::x86_64::{
     _mm_packs_epi16, _mm_packs_epi32, _mm_prefetch, _mm_set1_epi8, _mm_set1_epi16, _mm_set1_epi32,
     _mm_setzero_si128, _mm_sub_epi8, _mm_subs_epu16, _mm_xor_si128,
 };
+
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+pub(crate) use ipv4::parse_ipv4;
 
 /// Asks for the cache line of `values[index]`; any index is fine.
 #[inline]

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from bench.statistics import median_with_interval, ratio_of_rounds
 CONNECTIONS = 8
 _SETTINGS = "[blocklist]\nreload_seconds = 0.1\n"
 _INSTALLED = b'"event":"list_installed"'
+_WATCHED = re.compile(rb'"event":"list_swap_watched".*?"longest_turn_ms":([\d.]+)')
 _LOOK_SECONDS = 0.05
 _SETTLE_SECONDS = 60.0
 _OTHER_SEED = 41
@@ -35,6 +37,7 @@ class Phase:
     loads: list[Load] = field(default_factory=list)
     waits: list[Waits] = field(default_factory=list)
     replacement_count: int = 0
+    watched_ms: list[float] = field(default_factory=list)
 
 
 def run(*, is_quick: bool) -> Report:
@@ -68,6 +71,7 @@ def run(*, is_quick: bool) -> Report:
                     phase.loads.append(load.result())
                     swapper.settle()
         replacing.replacement_count = swapper.installed_count()
+        replacing.watched_ms = swapper.watched_ms()
     add_rows(report, undisturbed, replacing)
     return report
 
@@ -144,6 +148,17 @@ class Swapper:
                 raise NotReadyError(f"a replaced list is not in force after {_SETTLE_SECONDS:g} s")
             time.sleep(_LOOK_SECONDS)
 
+    def watched_ms(self) -> list[float]:
+        """The longest turn of each watch that the worker keeps around its swaps; waits for the last."""
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        while True:
+            before, _, after = self._log.read_bytes().rpartition(_INSTALLED)
+            if _WATCHED.search(after):
+                return [float(number) for number in _WATCHED.findall(before + after)]
+            if time.monotonic() > deadline:
+                raise NotReadyError(f"no watch of a swap has ended after {_SETTLE_SECONDS:g} s")
+            time.sleep(_LOOK_SECONDS)
+
     def _lines(self) -> int:
         return self._log.read_bytes().count(_INSTALLED)
 
@@ -165,6 +180,8 @@ def add_rows(report: Report, undisturbed: Phase, replacing: Phase) -> None:
         report.rows.append(
             Row("sentra", "requests_per_second", rates.value, "1/s", phase.name, rates.low, rates.high)
         )
+    watched = max(replacing.watched_ms)
+    report.rows.append(Row("sentra", "turn_cpu_ms_longest_by_worker", watched, "ms", replacing.name))
     report.rows.append(Row("sentra", "replacements", replacing.replacement_count, "", replacing.name))
     report.ratios["replace.p99_ms.vs_undisturbed"] = ratio_of_rounds(
         [load.p99_ms for load in replacing.loads], [load.p99_ms for load in undisturbed.loads]

@@ -81,59 +81,67 @@ pub(crate) fn parse_octets(text: &[u8]) -> Option<u32> {
     (dots == 3 && digits != 0).then_some(address << 8 | octet)
 }
 
-/// RFC 4291 section 2.2, without a zone.
+/// The value of a hexadecimal digit, `NO_DIGIT` for other bytes.
+const HEX_DIGITS: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value as usize] as usize] = value;
+        values[b"0123456789ABCDEF"[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
+const NO_DIGIT: u8 = 0xff;
+
+/// RFC 4291 section 2.2, without a zone. In one pass 22-29 ns; looking for the end of each group first, 35-50.
 pub fn parse_ipv6(text: &[u8]) -> Option<u128> {
     if text.len() > 45 {
         return None;
     }
     let mut groups = Groups::default();
-    let mut rest = text;
-    if let Some(after) = rest.strip_prefix(b"::") {
-        groups.gap = Some(0);
-        rest = after;
-        if rest.is_empty() {
+    let (mut position, mut group, mut digits) = (0, 0_u32, 0_u32);
+    if text.starts_with(b"::") {
+        (groups.gap, position) = (Some(0), 2);
+        if text.len() == 2 {
             return Some(0);
         }
     }
-    loop {
-        let digits = rest
-            .iter()
-            .take(5)
-            .take_while(|byte| byte.is_ascii_hexdigit())
-            .count();
-        if rest.get(digits) == Some(&b'.') {
-            let tail = parse_ipv4(rest)?;
+    let mut group_start = position;
+    while let Some(&byte) = text.get(position) {
+        position += 1;
+        let digit = HEX_DIGITS[usize::from(byte)];
+        if digit != NO_DIGIT {
+            group = group << 4 | u32::from(digit);
+            digits += 1;
+            continue;
+        }
+        if byte == b'.' {
+            let tail = parse_ipv4(&text[group_start..])?;
             groups.push(tail >> 16)?;
             groups.push(tail & 0xffff)?;
             return groups.finish();
         }
-        if digits == 0 || digits > 4 {
+        if byte != b':' || !(1..=4).contains(&digits) {
             return None;
         }
-        groups.push(
-            rest[..digits]
-                .iter()
-                .fold(0, |value, byte| value << 4 | hex_value(*byte)),
-        )?;
-        rest = &rest[digits..];
-        let Some(after) = rest.strip_prefix(b":") else {
-            return if rest.is_empty() {
-                groups.finish()
-            } else {
-                None
-            };
-        };
-        rest = after;
-        if let Some(after) = rest.strip_prefix(b":") {
+        groups.push(group)?;
+        if text.get(position) == Some(&b':') {
+            position += 1;
             if groups.gap.replace(groups.count).is_some() {
                 return None;
             }
-            rest = after;
-            if rest.is_empty() {
+            if position == text.len() {
                 return groups.finish();
             }
         }
+        (group, digits, group_start) = (0, 0, position);
     }
+    if !(1..=4).contains(&digits) {
+        return None;
+    }
+    groups.push(group)?;
+    groups.finish()
 }
 
 #[derive(Default)]
@@ -168,11 +176,6 @@ impl Groups {
         };
         Some(high | low)
     }
-}
-
-/// Of a byte known to be a hexadecimal digit: letters have bit 6 and begin at 1.
-fn hex_value(digit: u8) -> u32 {
-    u32::from((digit & 15) + 9 * (digit >> 6))
 }
 
 /// An address of either family; a zone (`%eth0`) is dropped.
@@ -267,6 +270,23 @@ mod tests {
         fn any_text_is_read_as_the_standard_library_reads_it(text in "[0-9a-f:.]{0,24}") {
             prop_assert_eq!(parse_ipv4(text.as_bytes()), text.parse().ok().map(Ipv4Addr::to_bits));
             prop_assert_eq!(parse_ipv6(text.as_bytes()), text.parse().ok().map(Ipv6Addr::to_bits));
+        }
+
+        #[test]
+        fn an_address_with_changed_bytes_is_read_as_the_standard_library_reads_it(
+            groups: [u16; 8], zeros: u8, is_mapped: bool, edits in prop::collection::vec((any::<prop::sample::Index>(), "[0-9a-fA-Fg:. ]"), 0..3)
+        ) {
+            let mut index = 0..8;
+            let groups = groups.map(|group| if index.next().is_some_and(|bit| zeros >> bit & 1 == 1) { 0 } else { group >> (group & 15) });
+            let mut text = Ipv6Addr::from(groups).to_string();
+            if is_mapped {
+                text = format!("::{}.{}.{}.{}", groups[0] & 255, groups[1] & 255, groups[2] & 255, groups[3] & 255);
+            }
+            for (at, byte) in edits {
+                let at = at.index(text.len());
+                text.replace_range(at..=at, &byte);
+            }
+            prop_assert_eq!(parse_ipv6(text.as_bytes()), text.parse().ok().map(Ipv6Addr::to_bits), "{}", text);
         }
 
         #[test]

@@ -14,6 +14,8 @@ use crate::verdict::VerdictRef;
 pub const NO_DOMAIN: u32 = u32::MAX;
 /// Keys whose chains are found before the verdicts.
 const BLOCK: usize = 1024;
+/// Names that are made canonical before they are judged.
+const NAME_BLOCK: usize = 256;
 
 /// What stands for a verdict in a batch's answer.
 #[inline]
@@ -86,18 +88,49 @@ impl Batch<'_> {
 
     /// As `Blocklist::lookup_domain_batch`.
     pub fn lookup_domain<'n>(&self, names: impl IntoIterator<Item = &'n [u8]>, out: &mut [u32]) {
-        let mut buffer = [0; 256];
-        for (name, out) in names.into_iter().zip(out) {
-            let Ok(name) = canonical(name, &mut buffer) else {
-                *out = NO_DOMAIN;
-                continue;
-            };
-            let chain = self.list.base.decision.domains.chain(name);
-            *out = match &self.list.overlay {
-                None => self.of(chain),
-                Some(overlay) => self.of_both(chain, overlay, overlay.decision.domains.chain(name)),
-            };
+        let mut names = names.into_iter();
+        for out in out.chunks_mut(NAME_BLOCK) {
+            let count = self.judge_names(&mut names, out);
+            if count < out.len() {
+                return;
+            }
         }
+    }
+
+    /// One block, as long as there are names. Those that have to be changed to be canonical are judged one by one.
+    fn judge_names<'n>(
+        &self,
+        names: &mut impl Iterator<Item = &'n [u8]>,
+        out: &mut [u32],
+    ) -> usize {
+        let mut buffer = [0; 256];
+        let mut kept: [&[u8]; NAME_BLOCK] = [&[]; NAME_BLOCK];
+        let mut places = [0; NAME_BLOCK];
+        let (mut kept_count, mut count) = (0, 0);
+        for ((place, out), name) in out.iter_mut().enumerate().zip(names) {
+            count += 1;
+            match canonical(name, &mut buffer) {
+                Err(_) => *out = NO_DOMAIN,
+                Ok(same) if std::ptr::eq(same.as_ptr(), name.as_ptr()) => {
+                    kept[kept_count] = &name[..same.len()];
+                    places[kept_count] = place;
+                    kept_count += 1;
+                }
+                Ok(changed) => self.judge_canonical(&[changed], std::slice::from_mut(out)),
+            }
+        }
+        let mut judged = [0; NAME_BLOCK];
+        self.judge_canonical(&kept[..kept_count], &mut judged);
+        for (place, judged) in places[..kept_count].iter().zip(judged) {
+            out[*place] = judged;
+        }
+        count
+    }
+
+    fn judge_canonical(&self, names: &[&[u8]], out: &mut [u32]) {
+        self.judge_blocks(names, out, |decision, names, out| {
+            decision.domains.chains(names, out);
+        });
     }
 
     fn judge_blocks<K>(

@@ -7,6 +7,7 @@
 //! makes the fingerprints long: a name that is not listed is then taken for a listed one with a chance of (names of the
 //! list) / 2^64 per suffix, 5e-14 for a million.
 
+mod batch;
 mod buckets;
 mod compose;
 mod gather;
@@ -18,6 +19,7 @@ mod suffix;
 mod tables;
 mod texts;
 
+use crate::block::Block;
 use crate::image::{Image, ImageError, SectionId};
 use crate::memory::Table;
 
@@ -135,33 +137,31 @@ impl Domains {
     /// The chain that holds for a name; total whatever the tables contain.
     #[inline]
     pub fn chain(&self, name: &[u8]) -> u32 {
-        let found = match &self.slots {
+        let found = self.hasher.find_suffix(name, self.label_counts, |suffix| {
+            let value = self.value(name, suffix.hash, suffix.start, &suffix.block)?;
+            Some((value, suffix.start))
+        });
+        found.map_or(0, |(value, start)| self.chain_of(value, start))
+    }
+
+    /// The value of the suffix that begins at `start`.
+    #[inline]
+    fn value(&self, name: &[u8], hash: u64, start: usize, block: &Block) -> Option<u32> {
+        match &self.slots {
             Slots::Narrow(slots, texts) => {
-                self.hasher.find_suffix(name, self.label_counts, |suffix| {
-                    let text = name.get(suffix.start..)?;
-                    let is_it = |bucket: &[u32], _, slot| {
-                        is_name(
-                            &texts.text,
-                            &bucket[u32::COUNT..],
-                            slot,
-                            text,
-                            &suffix.block,
-                        )
-                    };
-                    let value = self.shape.find(slots, suffix.hash, is_it)?;
-                    Some((value, suffix.start))
+                let suffix = name.get(start..)?;
+                self.shape.find(slots, hash, |bucket: &[u32], _, slot| {
+                    is_name(&texts.text, &bucket[INLINE.first..], slot, suffix, block)
                 })
             }
-            Slots::Wide(slots) => self.hasher.find_suffix(name, self.label_counts, |suffix| {
-                let value = self.shape.find(slots, suffix.hash, |_, _, _| true)?;
-                Some((value, suffix.start))
-            }),
-        };
-        let Some((value, start)) = found else {
-            return 0;
-        };
-        let pair = self.pairs.get(value as usize).copied().unwrap_or_default();
-        pair[usize::from(start > 0)]
+            Slots::Wide(slots) => self.shape.find(slots, hash, |_, _, _| true),
+        }
+    }
+
+    #[inline]
+    fn chain_of(&self, value: u32, start: usize) -> u32 {
+        let pair = self.pairs.get(value as usize).copied();
+        pair.unwrap_or_default()[usize::from(start > 0)]
     }
 
     /// Listed names that are the name or above it, longest first. A compact list's texts are in the evidence file.

@@ -144,6 +144,22 @@ pub(super) fn fingerprint<S: Slot>(hash: u64, value_bits: u32) -> u64 {
 }
 
 impl Shape {
+    /// Where the home of a hash begins in the slots.
+    #[inline]
+    pub fn first_word<S: Slot>(&self, hash: u64) -> usize {
+        home(hash, self.homes) * S::WORDS
+    }
+
+    /// The hash's home and the first slot there that has its fingerprint.
+    #[inline]
+    pub fn candidate<'a, S: Slot>(&self, slots: &'a [S], hash: u64) -> Option<(&'a [S], usize)> {
+        let mask = S::from_word(fingerprint_mask::<S>(self.value_bits));
+        let wanted = S::from_word(fingerprint::<S>(hash, self.value_bits));
+        let bucket = slots.get(self.first_word::<S>(hash)..)?.get(..S::WORDS)?;
+        let places = S::matching(bucket, wanted, mask);
+        (places != 0).then_some((bucket, places.trailing_zeros() as usize))
+    }
+
     /// The value of the first slot with the hash's fingerprint that `verify` (bucket, its number, slot) accepts.
     #[inline]
     pub fn find<S: Slot>(

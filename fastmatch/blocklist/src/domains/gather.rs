@@ -156,23 +156,30 @@ fn sorted_by_hash(builder: &Builder, hasher: &NameHasher) -> Vec<Hashed> {
         .ilog2()
         .clamp(1, 16);
     let part_of = |hash: u64| usize::try_from(hash >> (64 - part_bits)).unwrap_or(0);
-    let mut next = vec![0_usize; (1 << part_bits) + 1];
-    let mut all = Vec::with_capacity(builder.domains.len());
-    for entry in &builder.domains {
+    let with_hash = |entry: &DomainEntry| {
         let (hash, labels) = hasher.whole(builder.name_of(entry));
-        next[part_of(hash) + 1] += 1;
-        all.push(Hashed {
+        Hashed {
             hash,
             entry: *entry,
             labels: u8::try_from(labels).unwrap_or(u8::MAX),
-        });
+        }
+    };
+    // Hashed twice: that costs no more than to keep 24 bytes an entry once more.
+    let mut next = vec![0_usize; (1 << part_bits) + 1];
+    for entry in &builder.domains {
+        next[part_of(with_hash(entry).hash) + 1] += 1;
     }
     for part in 1..next.len() {
         next[part] += next[part - 1];
     }
     let starts = next.clone();
-    let mut scattered = all.clone();
-    for item in all {
+    let mut scattered = builder
+        .domains
+        .first()
+        .map(with_hash)
+        .map_or_else(Vec::new, |any| vec![any; builder.domains.len()]);
+    for entry in &builder.domains {
+        let item = with_hash(entry);
         let place = &mut next[part_of(item.hash)];
         scattered[*place] = item;
         *place += 1;

@@ -52,8 +52,22 @@ fn opened(tables: &DomainTables) -> Domains {
     Domains::open(&Image::open(region, MAGIC).expect("whole")).expect("whole")
 }
 
+fn check_batch(domains: &Domains, names: &[String]) {
+    let mixed: Vec<String> = names
+        .iter()
+        .flat_map(|name| [name.clone(), format!("x-y.{name}")])
+        .collect();
+    let texts: Vec<&[u8]> = mixed.iter().map(String::as_bytes).collect();
+    let mut out = vec![u32::MAX; texts.len()];
+    domains.chains(&texts, &mut out);
+    for (text, chain) in texts.iter().zip(out) {
+        assert_eq!(chain, domains.chain(text));
+    }
+}
+
 /// Every listed name has one chain of its own, and nothing else has any.
 fn check(domains: &Domains, names: &[String], others: &[String]) {
+    check_batch(domains, names);
     let mut chains = BTreeMap::new();
     for name in names {
         let chain = domains.chain(name.as_bytes());

@@ -23,6 +23,16 @@ pub(super) struct MarkTables {
     /// Of each bucket: its first mark.
     starts: Vec<u32>,
     marks: Vec<u32>,
+    /// In the narrowest width that holds the largest.
+    width: Width,
+}
+
+#[derive(Clone, Copy, Default)]
+enum Width {
+    #[default]
+    One,
+    Two,
+    Four,
 }
 
 impl MarkTables {
@@ -37,7 +47,16 @@ impl MarkTables {
             let encoded = of_name.iter().enumerate();
             marks.extend(encoded.map(|(index, mark)| mark.encode(index + 1 == of_name.len())));
         }
-        Self { starts, marks }
+        let width = match marks.iter().max().copied().unwrap_or(0) {
+            0..=0xff => Width::One,
+            0x100..=0xffff => Width::Two,
+            _ => Width::Four,
+        };
+        Self {
+            starts,
+            marks,
+            width,
+        }
     }
 
     /// Distinct entries.
@@ -47,10 +66,15 @@ impl MarkTables {
 
     /// `texts` where the decision file has none.
     pub fn sections<'a>(&'a self, texts: Option<&'a TextTables>) -> Vec<Section<'a>> {
-        let mut sections = vec![
-            Section::new(MARK_STARTS, &self.starts),
-            Section::new(MARKS, &self.marks),
-        ];
+        let narrow = |mark: &u32| mark.to_le_bytes();
+        let marks = match self.width {
+            Width::One => Section::column(MARKS, &self.marks, move |mark| narrow(mark)[0]),
+            Width::Two => Section::column(MARKS, &self.marks, move |mark| {
+                u16::from_le_bytes([narrow(mark)[0], narrow(mark)[1]])
+            }),
+            Width::Four => Section::new(MARKS, &self.marks),
+        };
+        let mut sections = vec![Section::new(MARK_STARTS, &self.starts), marks];
         sections.extend(
             texts
                 .iter()
@@ -60,10 +84,33 @@ impl MarkTables {
     }
 }
 
+enum Marks {
+    One(Table<u8>),
+    Two(Table<u16>),
+    Four(Table<u32>),
+}
+
+impl Marks {
+    /// The element size of the section tells the width.
+    fn open(image: &Image) -> Result<Self, ImageError> {
+        let one = image.table(MARKS).map(Self::One);
+        one.or_else(|_| image.table(MARKS).map(Self::Two))
+            .or_else(|_| image.table(MARKS).map(Self::Four))
+    }
+
+    fn get(&self, index: usize) -> Option<u32> {
+        match self {
+            Self::One(marks) => marks.get(index).copied().map(u32::from),
+            Self::Two(marks) => marks.get(index).copied().map(u32::from),
+            Self::Four(marks) => marks.get(index).copied(),
+        }
+    }
+}
+
 /// The mapped form.
 pub(crate) struct DomainEvidence {
     starts: Table<u32>,
-    marks: Table<u32>,
+    marks: Marks,
     texts: Option<Texts>,
 }
 
@@ -72,7 +119,7 @@ impl DomainEvidence {
         let texts = || Texts::open(image, TEXT_RECORDS, TEXT);
         let evidence = Self {
             starts: image.table(MARK_STARTS)?,
-            marks: image.table(MARKS)?,
+            marks: Marks::open(image)?,
             texts: domains.is_compact().then(texts).transpose()?,
         };
         if evidence.starts.len() == domains.bucket_count() {
@@ -109,13 +156,11 @@ impl DomainEvidence {
     /// What follows the marks of the slots before it, up to the last of its own.
     fn marks_of(&self, listed: &Listed<'_>) -> impl Iterator<Item = Mark> + use<'_> {
         let start = self.starts.get(listed.bucket).copied();
-        let marks = start.and_then(|start| self.marks.get(start as usize..));
+        let from = start.map_or(usize::MAX, |start| start as usize);
         let mut before = listed.slot;
         let mut is_over = false;
-        let decoded = marks
-            .unwrap_or_default()
-            .iter()
-            .map(|code| Mark::decode(*code));
+        let codes = (from..usize::MAX).map_while(|index| self.marks.get(index));
+        let decoded = codes.map(Mark::decode);
         let from_own = decoded.skip_while(move |(_, is_last)| {
             let skipped = before > 0;
             before -= usize::from(skipped && *is_last);

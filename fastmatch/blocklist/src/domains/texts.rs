@@ -57,7 +57,7 @@ fn byte_sum(word: u128) -> usize {
 
 /// Where the name of a slot lies, by its bucket's record.
 #[inline]
-fn range(record: &[u32], slot: usize) -> Option<Range<usize>> {
+pub(super) fn place_of(record: &[u32], slot: usize) -> Option<Range<usize>> {
     let (start, lengths) = record.split_first()?;
     let mut word = 0_u128;
     for (index, four) in lengths.iter().take(3).enumerate() {
@@ -79,7 +79,7 @@ pub(super) fn is_name(
     name: &[u8],
     block: &Block,
 ) -> bool {
-    let Some(range) = range(record, slot) else {
+    let Some(range) = place_of(record, slot) else {
         return false;
     };
     let Some(place) = BLOCK_BYTES.checked_sub(name.len()) else {
@@ -127,7 +127,7 @@ impl Texts {
 
     pub fn get(&self, bucket: usize, slot: usize) -> Option<&str> {
         let record = self.layout.record(&self.records, bucket)?;
-        std::str::from_utf8(self.text.get(range(record, slot)?)?).ok()
+        std::str::from_utf8(self.text.get(place_of(record, slot)?)?).ok()
     }
 
     pub fn is(&self, bucket: usize, slot: usize, name: &[u8], block: &Block) -> bool {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from proxy.control.folding import Folded, Manual
+from proxy.control.folding import Folded
 from proxy.control.links import Links
 from proxy.control.state import Base, Overlay, OverlayMaker, State
 from proxy.edge.config import EdgeConfig
@@ -81,7 +81,7 @@ class Changes:
         """What lies above the base, as it was published last."""
         return self._state.overlay
 
-    async def note_lists(self, summary: dict[str, object]) -> tuple[Record, Manual]:
+    async def note_lists(self, summary: dict[str, object]) -> tuple[Record, Folded]:
         """Give a new base its place in the order of changes; the manual entries that go into it.
 
         Raises StoreError.
@@ -89,7 +89,7 @@ class Changes:
         record, _ = await self._commit(
             _draft(RecordKind.LISTS_CHANGED, orjson.dumps(summary), "control", None)
         )
-        return record, Manual(self._state.head.sequence, self._state.live())
+        return record, Folded(self._state.head.sequence, self._state.live_by_key())
 
     def sharing(self, folded: Folded) -> Folded:
         """With the entries that are at hand anyway."""
@@ -144,7 +144,7 @@ class Changes:
         state = self._state
         base = state.base if new_base is None else new_base
         # Packing 100,000 entries takes tens of milliseconds: not on the loop.
-        overlay = await asyncio.to_thread(self._overlays.make, base, state.live(), state.version)
+        overlay = await asyncio.to_thread(self._overlays.make, base, state.live_by_key(), state.version)
         # Both at once: an overlay is right above its own base only.
         state.base, state.overlay = base, overlay
         everything = state.frames()

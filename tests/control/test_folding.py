@@ -1,7 +1,7 @@
 """Entries by hand in the base and above it: together always what the log adds up to."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,6 +84,10 @@ def said(blocklist: Blocklist, subject: str) -> object:
     return ((verdict.disposition, verdict.score, verdict.sources), rows)
 
 
+def by_key(entries: Iterable[ManualEntry]) -> dict[EntryKey, ManualEntry]:
+    return {entry.key: entry for entry in entries}
+
+
 class Folds:
     """What control does with its state, in a few lines."""
 
@@ -104,18 +108,18 @@ class Folds:
         elif kind == "advance":
             self.now = max(self.now, int(str(value)))
         elif kind == "fold":
-            self.base, self.folded = self._compiled(self.live), Folded.of(self.sequence, self.live)
+            self.base, self.folded = self._compiled(self.live), Folded(self.sequence, by_key(self.live))
         elif kind == "combine":
             builder = Builder()
             builder.add_list(self.combined())
-            self.base, self.folded = builder.build(now=self.now), Folded.of(self.sequence, self.live)
+            self.base, self.folded = builder.build(now=self.now), Folded(self.sequence, by_key(self.live))
 
     @property
     def live(self) -> tuple[ManualEntry, ...]:
         return tuple(entry for entry in self.entries.values() if entry.is_live(self.now))
 
     def combined(self) -> Blocklist:
-        found = above(self.folded, self.live)
+        found = above(self.folded, by_key(self.live))
         natives = [tombstone(place) for place in found.removed] + [to_entry(item) for item in found.entries]
         laid = self.base.with_overlay(pack_entries(natives), sequence=self.sequence)
         laid.advance(self.now)
@@ -163,13 +167,13 @@ OTHER = replace(ENTRY, target="203.0.113.8/32")
 )
 def test_only_what_differs_lies_above(folded, live, entries, removed):
     """Ten thousand folded entries cost the overlay nothing while nobody touches them."""
-    found = above(Folded.of(1, folded), live)
+    found = above(Folded(1, by_key(folded)), by_key(live))
     assert (list(found.entries), list(found.removed)) == (entries, removed)
 
 
 def test_file_beside_the_base_gives_the_same_entries(tmp_path: Path):
     files = base_files(tmp_path, 1, 2)
-    folded = Folded.of(7, [replace(ENTRY, categories=("scan",), expires=99), ALLOW])
+    folded = Folded(7, by_key([replace(ENTRY, categories=("scan",), expires=99), ALLOW]))
     digest = folding.write_folded(files, folded)
     assert folding.read_folded(files, 7, digest) == folded
     known = {ENTRY.key: replace(ENTRY), ALLOW.key: replace(ALLOW)}
@@ -179,7 +183,7 @@ def test_file_beside_the_base_gives_the_same_entries(tmp_path: Path):
 @pytest.mark.parametrize("damage", [b"", b"[]", b"rubbish", None])
 def test_damaged_file_beside_the_base_is_refused(tmp_path: Path, damage: bytes | None):
     files = base_files(tmp_path, 1, 2)
-    digest = folding.write_folded(files, Folded.of(7, [ENTRY]))
+    digest = folding.write_folded(files, Folded(7, by_key([ENTRY])))
     if damage is None:
         files.manual.unlink()
     else:

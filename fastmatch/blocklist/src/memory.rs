@@ -63,10 +63,17 @@ pub fn lock(file: &File) -> io::Result<bool> {
 
 enum Backing {
     Mapped(Mmap),
-    Owned { words: Box<[u128]>, len: usize },
+    /// `len` bytes from `start`, where a cache line begins.
+    Owned {
+        words: Box<[u128]>,
+        start: usize,
+        len: usize,
+    },
 }
 
-/// Immutable bytes, aligned to 16.
+const LINE_BYTES: usize = 64;
+
+/// Immutable bytes, aligned to a cache line.
 pub struct Region {
     backing: Backing,
 }
@@ -74,14 +81,16 @@ pub struct Region {
 impl Region {
     /// `len` zeroed bytes, filled once.
     pub fn filled(len: usize, fill: impl FnOnce(&mut [u8])) -> Self {
-        let mut words = vec![0_u128; len.div_ceil(16)].into_boxed_slice();
+        // The allocator aligns to 16 only, and a bucket that lies in two lines costs two reads.
+        let mut words = vec![0_u128; len.div_ceil(16) + LINE_BYTES / 16 - 1].into_boxed_slice();
+        let start = words.as_ptr().addr().wrapping_neg() % LINE_BYTES;
         // SAFETY: `u128` has no padding and accepts every pattern; the byte length is that of the allocation.
         let bytes = unsafe {
             std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), words.len() * 16)
         };
-        fill(&mut bytes[..len]);
+        fill(&mut bytes[start..start + len]);
         Self {
-            backing: Backing::Owned { words, len },
+            backing: Backing::Owned { words, start, len },
         }
     }
 
@@ -107,7 +116,7 @@ impl Region {
     pub fn bytes(&self) -> &[u8] {
         match &self.backing {
             Backing::Mapped(mapped) => mapped,
-            Backing::Owned { words, len } => &bytes_of(words)[..*len],
+            Backing::Owned { words, start, len } => &bytes_of(words)[*start..*start + *len],
         }
     }
 
@@ -272,6 +281,15 @@ mod tests {
         assert!(SharedSegment::open(file.as_raw_fd()).is_err());
         assert!(SharedSegment::open(-1).is_err());
         assert!(SharedSegment::open(1_000_000).is_err());
+    }
+
+    #[test]
+    fn memory_of_any_length_begins_with_a_cache_line() {
+        for len in 0..200 {
+            let region = Region::filled(len, |bytes| bytes.fill(7));
+            assert_eq!(region.bytes(), vec![7; len]);
+            assert_eq!(region.bytes().as_ptr().addr() % LINE_BYTES, 0);
+        }
     }
 
     #[test]

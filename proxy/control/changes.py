@@ -143,8 +143,9 @@ class Changes:
     async def _publish(self, *, with_configuration: bool = False, new_base: Base | None = None) -> None:
         state = self._state
         base = state.base if new_base is None else new_base
-        # Packing 100,000 entries takes tens of milliseconds: not on the loop.
-        overlay = await asyncio.to_thread(self._overlays.make, base, state.live_by_key(), state.version)
+        # 100,000 entries take tens of milliseconds, copying their table one: the rest is not for the loop.
+        entries, now = dict(state.entries), time.time()
+        overlay = await asyncio.to_thread(self._overlays.make, base, entries, state.version, now)
         # Both at once: an overlay is right above its own base only.
         state.base, state.overlay = base, overlay
         everything = state.frames()

@@ -37,8 +37,7 @@ class Scene:
     def with_entries(self, wished: Sequence[ManualEntry]) -> Blocklist:
         """As the list would be: a wish replaces an entry of the same key, as a real one would."""
         entries = {**self.entries, **{entry.key: entry for entry in wished}}
-        live = {key: entry for key, entry in entries.items() if entry.is_live(self.now)}
-        overlay = OverlayMaker().make(self.base, live, self.base.blocklist.version)
+        overlay = OverlayMaker().make(self.base, entries, self.base.blocklist.version, self.now)
         if overlay.blocklist is None:  # only without a base, and there is one
             raise ValueError("no base")
         return overlay.blocklist

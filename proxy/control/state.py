@@ -102,7 +102,9 @@ class OverlayMaker:
         # By identity: hashing 100,000 keys at every change would cost as much as making the entries.
         self._made: dict[int, tuple[ManualEntry, Entry]] = {}
 
-    def make(self, base: Base | None, live: Entries, version: Version) -> Overlay:
+    def make(self, base: Base | None, entries: Entries, version: Version, now: float) -> Overlay:
+        """`entries` may hold some that have expired."""
+        live = {key: entry for key, entry in entries.items() if entry.is_live(now)}
         found = above(base.folded if base is not None else Folded(), live)
         natives = [tombstone(place) for place in found.removed]
         natives += [self._native(entry) for entry in found.entries]

@@ -196,5 +196,5 @@ def test_a_base_with_a_tombstone_is_refused(tmp_path):
     with pytest.raises(ValueError, match="a tombstone is for an overlay"):
         builder.write(str(tmp_path / "decision"), str(tmp_path / "evidence"))
     with pytest.raises(ValueError, match="a list's disposition is"):
-        Builder().add_text(b"10.0.0.1", format="plain", source="s", score=1, disposition="tombstone")
+        Builder().add_text(b"10.0.0.1", format="plain", source="s", score=1, disposition="tombstone")  # type: ignore[arg-type]  # is refused
     assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,6 @@
 //! Prefetches and vector compares: besides `memory` the only module with `unsafe`.
 //!
-//! SSE2 belongs to every `x86_64`, so nothing is detected at run time; see `DESIGN.md` for what AVX2 would give. Other
+//! SSE2 belongs to every `x86_64`, so nothing is detected at run time; see `DESIGN.md` for what AVX2 gave. Other
 //! machines take the scalar forms, which the tests compare with.
 #![allow(unsafe_code)]
 

@@ -6,6 +6,8 @@ import random
 import resource
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -140,14 +142,42 @@ def test_a_read_only_volume_is_an_os_error_and_leaves_the_old_list(small_disk):
     still_old(decision, evidence)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write where nobody may")
-def test_a_directory_without_permission_is_an_os_error_and_leaves_the_old_list(tmp_path):
+# Root may write where nobody may: the user and group that own nothing.
+NOBODY = 65534
+
+
+@pytest.fixture
+def open_folder():
+    """As tmp_path, but below no folder that is the test user's alone."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+def error_number_of_nobody(write: Callable[[], None]) -> int:
+    """Of the OSError that `write` raises without root, 0 for none. In a child: rights do not come back."""
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(NOBODY)
+                os.setuid(NOBODY)
+            write()
+        except OSError as error:
+            os._exit(error.errno or 255)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_directory_without_permission_is_an_os_error_and_leaves_the_old_list(open_folder):
     """A wrong owner is the commonest mistake of a new deployment."""
-    decision, evidence, larger = written(tmp_path)
-    tmp_path.chmod(0o555)
+    decision, evidence, larger = written(open_folder)
+    open_folder.chmod(0o555)
     try:
-        with pytest.raises(PermissionError):
-            larger.write(str(decision), str(evidence))
+        number = error_number_of_nobody(lambda: larger.write(str(decision), str(evidence)))
     finally:
-        tmp_path.chmod(0o755)
+        open_folder.chmod(0o755)
+    assert errno.errorcode[number] == "EACCES"
     still_old(decision, evidence)

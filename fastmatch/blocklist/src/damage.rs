@@ -136,7 +136,7 @@ fn explain(evidence: &Evidence, decision: &Decision) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 3 } else { 2000 }, ..ProptestConfig::default() })]
 
     #[test]
     fn a_damaged_file_is_refused_or_harmless(

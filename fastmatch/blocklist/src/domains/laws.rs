@@ -101,7 +101,7 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 64 }, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_listed_is_found_and_nothing_else(names in vec(name(), 0..120), others in vec(name(), 0..40), key: u64) {

@@ -122,7 +122,7 @@ fn crowd() -> impl Strategy<Value = Vec<Network>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 3 } else { 400 }, ..ProptestConfig::default() })]
 
     #[test]
     fn nested_networks_of_any_length_are_found_as_a_scan_finds_them(networks in vec(network(3), 0..24)) {

@@ -109,13 +109,11 @@ class Link:
         epoch, sequence, path = frames.decode_install(payload)
         slot = self._context.slot
         try:
-            is_in_force = await self._lists.install(path)
+            await self._lists.install(path)
         except (OSError, ValueError) as error:
             log.write(log.LIST_REFUSED, slot, path=path, error=str(error))
             return
         log.write(log.LIST_INSTALLED, slot, epoch=epoch, sequence=sequence)
-        if is_in_force:
-            self._send(frames.encode_acknowledge(epoch, sequence))
 
     async def _overlay(self, payload: bytes) -> None:
         epoch, sequence, packed = frames.decode_overlay(payload)

@@ -13,25 +13,21 @@ class Lists:
     """Base and overlay come separately; what is in force is always both. Not for several tasks at once.
 
     An overlay is right above one base only: the base has entries by hand compiled in, the overlay says what
-    came and went since. So a base that follows another waits for the overlay behind it.
+    came and went since. So a base, the first one too, waits for the overlay that always comes behind it.
     """
 
-    __slots__ = ("_base", "_context", "_has_overlay", "_is_missing_base", "_next", "_on_change", "_watch")
+    __slots__ = ("_base", "_context", "_is_missing_base", "_next", "_on_change", "_watch")
 
     def __init__(self, context: Attached, on_change: Callable[[], None]) -> None:
         self._context = context
         self._on_change = on_change
         self._base: Blocklist | None = None
         self._next: Blocklist | None = None
-        self._has_overlay = False
         self._is_missing_base = False
         self._watch = StallWatch(context)
 
-    async def install(self, decision_path: str) -> bool:
-        """A new base; True when it is in force, False when it waits for its overlay.
-
-        Raises OSError or ValueError; then the list in force stays.
-        """
+    async def install(self, decision_path: str) -> None:
+        """A new base, in force with its overlay. Raises OSError or ValueError; then the list in force stays."""
         self._watch.begin()
         try:
             # Sums were checked by the control process, which wrote the file; every page is made present here.
@@ -40,13 +36,9 @@ class Lists:
             self._is_missing_base = True
             raise
         self._is_missing_base = False
-        if self._has_overlay:
-            waiting: list[Blocklist | None] = [self._next]
-            self._next = base
-            self._drop(waiting)
-            return False
-        self._swap(base, base)
-        return True
+        waiting: list[Blocklist | None] = [self._next]
+        self._next = base
+        self._drop(waiting)
 
     async def overlay(self, epoch: int, sequence: int, packed: bytes) -> None:
         """A new overlay, above the base that came before it; without any it stands on an empty one.
@@ -62,7 +54,6 @@ class Lists:
             base = Blocklist.from_entries((), epoch=epoch, sequence=sequence)
         combined = await asyncio.to_thread(base.with_overlay, packed, sequence=sequence)
         self._next = None
-        self._has_overlay = True
         self._swap(base, combined)
 
     def _swap(self, base: Blocklist, combined: Blocklist) -> None:

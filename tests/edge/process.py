@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastmatch._native import Builder, Entry, Segment
+from fastmatch._native import Builder, Entry, Segment, pack_entries
 from proxy import frames
 from proxy.edge.config import EdgeConfig
 from proxy.frames import Kind
@@ -36,7 +36,9 @@ def leave_attach_file(directory: Path, config: EdgeConfig, entries: Sequence[Ent
     path = directory / "decision.bin"
     builder.write(str(path), str(directory / "evidence.bin"), epoch=1, sequence=1)
     (directory / "attach.frames").write_bytes(
-        frames.encode(Kind.CONFIGURE, config.to_wire()) + frames.encode_install(1, 1, str(path))
+        frames.encode(Kind.CONFIGURE, config.to_wire())
+        + frames.encode_install(1, 1, str(path))
+        + frames.encode_overlay(1, 1, pack_entries([]))
     )
 
 

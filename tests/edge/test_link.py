@@ -93,7 +93,7 @@ async def test_list_and_overlay_are_in_force_when_acknowledged(control: Control,
     """Base and overlay count together."""
     await until(lambda: bool(control.writers))
     path = decision_file(tmp_path, "a", BLOCKED, sequence=7)
-    control.send(frames.encode_install(1, 7, str(path)))
+    control.send(frames.encode_install(1, 7, str(path)) + frames.encode_overlay(1, 7, pack_entries([])))
     await until(lambda: control.acknowledged == [(1, 7)])
     assert await status_for(edge, BLOCKED_SOURCE) == 403
     assert await status_for(edge, "127.0.0.67") == 200
@@ -101,6 +101,21 @@ async def test_list_and_overlay_are_in_force_when_acknowledged(control: Control,
     await until(lambda: control.acknowledged[-1] == (1, 8))
     assert edge.worker.context.gate.version == (1, 8)
     assert await status_for(edge, BLOCKED_SOURCE) == 403
+    assert await status_for(edge, "127.0.0.67") == 403
+
+
+async def test_first_base_waits_for_its_overlay_too(control: Control, edge: Edge, tmp_path: Path):
+    """Alone it lets through whom an operator blocked since it was compiled, and denies whom one freed."""
+    await until(lambda: bool(control.writers))
+    before = edge.worker.context.gate.version
+    control.send(frames.encode_install(1, 3, str(decision_file(tmp_path, "first", BLOCKED, sequence=3))))
+    await until(lambda: edge.worker.lists._next is not None)
+    assert edge.worker.context.gate.version == before
+    gone = Entry(BLOCKED_SOURCE, disposition="tombstone")
+    later = Entry("127.0.0.67", score=9, origin="operator")
+    control.send(frames.encode_overlay(1, 4, pack_entries([gone, later])))
+    await until(lambda: control.acknowledged == [(1, 4)])
+    assert await status_for(edge, BLOCKED_SOURCE) == 200
     assert await status_for(edge, "127.0.0.67") == 403
 
 
@@ -165,6 +180,7 @@ async def test_bad_list_is_refused_and_the_good_one_stays(control: Control, edge
     """A corrupt or missing file, or overlay, must never end in no list."""
     await until(lambda: bool(control.writers))
     control.send(frames.encode_install(1, 2, str(decision_file(tmp_path, "good", BLOCKED, sequence=2))))
+    control.send(frames.encode_overlay(1, 2, pack_entries([])))
     (tmp_path / "corrupt.bin").write_bytes(b"rubbish" * 1000)
     control.send(frames.encode_install(1, 3, str(tmp_path / "corrupt.bin")))
     control.send(frames.encode_install(1, 4, str(tmp_path / "missing.bin")))
@@ -273,5 +289,6 @@ async def test_requests_go_on_while_lists_are_swapped(control: Control, edge: Ed
     for number in range(200):
         if number % 5 == 0:
             control.send(frames.encode_install(1, number + 1, str(paths[number % 2])))
+            control.send(frames.encode_overlay(1, number + 1, pack_entries([])))
         assert (await client.fetch(get())).status == 200
     await until(lambda: len(control.acknowledged) == 40)

@@ -32,7 +32,7 @@ def write_list(folder: Path) -> Path:
 def attach_frames(config: EdgeConfig, decision: Path | None) -> bytes:
     content = frames.encode(frames.Kind.CONFIGURE, config.to_wire())
     if decision is not None:
-        content += frames.encode_install(1, 1, str(decision))
+        content += frames.encode_install(1, 1, str(decision)) + frames.encode_overlay(1, 1, pack_entries([]))
     return content
 
 

@@ -28,6 +28,8 @@ from proxy.telemetry import events, logs
 _Result = TypeVar("_Result")
 
 _FOLD_LOOK_SECONDS = 1.0
+# Every attempt compiles the whole base and leaves a record in the log.
+_FOLD_RETRY_SECONDS = 60.0
 _REASON = "workers died of them and they have not changed since: the ones before stay"
 
 
@@ -161,7 +163,7 @@ class Lists:
 
     async def fold_forever(self) -> None:
         while True:
-            await asyncio.sleep(_FOLD_LOOK_SECONDS)
+            await asyncio.sleep(_FOLD_LOOK_SECONDS if self._fold_fault is None else _FOLD_RETRY_SECONDS)
             await self.fold()
 
     async def watch_forever(self) -> None:

@@ -333,6 +333,29 @@ class Killed(BaseException):
     """Ends the process here, as a kill would: nothing behind it is done."""
 
 
+async def test_fold_that_failed_is_not_tried_again_every_second(pod: Pod, monkeypatch):
+    """Each attempt is a whole compile, and a record in the log."""
+    await folding_pod(pod, 0)
+    await block(pod, "203.0.113.1")
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            raise Killed
+
+    def full(*_: object) -> None:
+        if len(waits) == 1:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(list_files, "write_folded", full)
+    with monkeypatch.context() as patch:
+        patch.setattr(control_lists.asyncio, "sleep", sleep)
+        with pytest.raises(Killed):
+            await pod.control.lists.fold_forever()
+    assert waits[1] > 10 * waits[0] == 10 * waits[2]
+
+
 def kill(*_: object, **__: object) -> None:
     raise Killed
 

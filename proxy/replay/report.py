@@ -14,6 +14,8 @@ from proxy.replay.formats import Reader
 from proxy.replay.subjects import Clients
 
 BATCH_COUNT = 8192
+# No name or address is longer, with its port; a log may hold 64 KB of it in each of a batch's lines.
+_HOST_CHARACTERS = 300
 _UNREADABLE_KEPT = 5
 _UNREADABLE_CHARACTERS = 200
 _NOT_READ = "not a line of this format"
@@ -96,8 +98,9 @@ class Replay:
         client = self._clients.of(asked)
         if client is None:
             self.report.without_client_count += 1
-        self._batch.add(client, asked.host)
-        self._asked.append(("" if client is None else shown(client), asked.host))
+        host = asked.host[:_HOST_CHARACTERS]
+        self._batch.add(client, host)
+        self._asked.append(("" if client is None else shown(client), host))
         # A log has many lines in one second.
         if asked.time != self._last_time:
             self._last_time = asked.time

@@ -160,6 +160,17 @@ def test_memory_does_not_grow_with_the_log(monkeypatch):
     assert peaks[1] < 1.5 * peaks[0]
 
 
+def test_memory_does_not_grow_with_the_hosts_that_clients_write():
+    """A small gzip of large hosts would fill a batch, and the table of the most frequent, with gigabytes."""
+    run = Replay(LISTS, AnyFormat(), Clients(), 7.0)
+    tracemalloc.start()
+    run.run(line("198.51.100.1", f"{number}-" + "h" * 60_000) for number in range(1_000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert run.report.denied_count == 1_000
+    assert peak < 10_000_000
+
+
 def test_gzip_is_told_from_its_content(tmp_path: Path):
     """Rotated logs, whatever their names; several members are one log."""
     path = tmp_path / "access.log.1"

@@ -165,10 +165,17 @@ impl PyBlocklist {
         prefault: bool,
         verify: bool,
     ) -> PyResult<Self> {
-        let evidence = evidence_path.map(Path::new);
-        py.detach(|| Blocklist::open(Path::new(decision_path), evidence, prefault, verify))
-            .map(Self::new)
-            .map_err(|error| image_error(error, decision_path))
+        let (decision, evidence) = (Path::new(decision_path), evidence_path.map(Path::new));
+        py.detach(|| {
+            Blocklist::open(decision, evidence, prefault, verify).map_err(|error| {
+                // An error names no file: it is the evidence's when the other opens without it.
+                let without = || Blocklist::open(decision, None, false, verify);
+                let at_fault = evidence_path.filter(|_| without().is_ok());
+                (error, at_fault.unwrap_or(decision_path))
+            })
+        })
+        .map(Self::new)
+        .map_err(|(error, path)| image_error(error, path))
     }
 
     fn __contains__(&self, target: &Bound<'_, PyAny>) -> PyResult<bool> {

@@ -123,7 +123,8 @@ def judge(spec: ListSpec, report: LoadReport, minimum_parsed: float) -> str | No
         if spec.allow_empty and report.rejected_count == 0:
             return None
         what = "has no entry" if entry_lines == 0 else f"has {entry_lines} lines and none is an entry"
-        return f"{spec.path}: {what}; set allow_empty when that is meant"
+        hint = "; set allow_empty when that is meant" if entry_lines == 0 else ""
+        return f"{spec.path}: {what}{hint}"
     share = report.accepted_count / entry_lines
     if share < minimum_parsed:
         line, text, reason = report.rejected[0]

@@ -90,10 +90,11 @@ def compile_lists(parsed: argparse.Namespace) -> int:
     from proxy.blocklist.evidence import evidence_beside  # as above
 
     specs, notes = _specs(parsed)
+    evidence = parsed.evidence or evidence_beside(parsed.output)
+    _check_outputs((parsed.output, evidence), specs)
     started = time.monotonic()
     builder = Builder()
     loaded = [_load(builder, spec, parsed.minimum_parsed) for spec in specs]
-    evidence = parsed.evidence or evidence_beside(parsed.output)
     try:
         builder.write(
             str(parsed.output),
@@ -130,6 +131,8 @@ def _specs(parsed: argparse.Namespace) -> tuple[list[ListSpec], list[str]]:
 
     if not 0 <= parsed.score <= 10:
         raise ConfigError(f"--score {parsed.score:g}: a score is 0 to 10")
+    if not 0 <= parsed.minimum_parsed <= 1:
+        raise ConfigError(f"--minimum-parsed {parsed.minimum_parsed:g}: a share is 0 to 1")
     specs: list[ListSpec] = []
     notes: list[str] = []
     for path in parsed.lists:
@@ -150,17 +153,33 @@ def _specs(parsed: argparse.Namespace) -> tuple[list[ListSpec], list[str]]:
     return list(with_own_names(specs)), notes
 
 
+def _check_outputs(outputs: tuple[Path, Path], specs: list[ListSpec]) -> None:
+    """They are renamed over whatever is there: a list named by mistake would be gone, or a device."""
+    decision, evidence = outputs
+    if decision.resolve() == evidence.resolve():
+        raise ConfigError(f"--evidence {evidence}: is the decision file too; give it a name of its own")
+    lists = {spec.path.resolve() for spec in specs}
+    for path in outputs:
+        if path.resolve() in lists:
+            raise ConfigError(f"{path}: is one of the lists; give another name for what is written")
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"{path}: is there and is not a file; give another name for what is written")
+
+
 def _file_spec(path: Path, parsed: argparse.Namespace) -> ListSpec:
     from proxy.blocklist.files import ListSpec  # start of `sentra-proxy --help` must not load it
     from proxy.blocklist.scan import sniff, source_name  # as above
 
     if not path.exists():
         raise ConfigError(f"{path}: is not there")
+    if not path.is_file():
+        # Its first lines tell the format, so it is read twice.
+        raise ConfigError(f"{path}: is not a file; write what comes through a pipe to one")
     spec = ListSpec(path=path, source=source_name(Path(path.name)), score=parsed.score)
     if parsed.format is None:
         found = sniff(spec)
         if isinstance(found, str):
-            raise ListError(f"{path}: {found}; --format says how to read it")
+            raise ListError(f"{path}: {found}; lists are read as plain text, not compressed")
         spec = found
     return _with_options(spec, parsed)
 

@@ -141,7 +141,7 @@ def _overlap_lines(overlap: dict[str, Any]) -> list[str]:
     pairs = [("shared", "/24s", "which is")]
     for item in overlap["pairs"][:_SHOWN_PAIRS]:
         shares = (
-            f"{100 * item['addresses'] / sizes[name]:.1f} % of {printing.escaped(name, 64)}"
+            f"{printing.share(item['addresses'], sizes[name])} of {printing.escaped(name, 64)}"
             for name in (item["first"], item["second"])
         )
         pairs.append((f"{item['addresses']:,}", f"{item['networks24']:,}", " and ".join(shares)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,15 @@ def opened(decision: Path, evidence: Path | None = None, *, verify: bool = False
             str(decision), None if evidence is None else str(evidence), prefault=False, verify=verify
         )
     except (OSError, ValueError) as error:
-        raise ListError(f"{decision}: {error}") from error
+        raise unusable(error, decision) from error
     blocklist.advance(int(time.time()))
     return Opened(blocklist, decision, evidence)
+
+
+def unusable(error: OSError | ValueError, decision: Path) -> ListError:
+    """An error of opening, which may speak of the evidence: the file that is at fault, named once."""
+    if isinstance(error, OSError):
+        # Mapping says "no such device" of what is there but has no bytes of its own: a folder, a terminal.
+        reason = "is not a file" if error.errno == errno.ENODEV else error.strerror or str(error)
+        return ListError(f"{error.filename or decision}: {reason.partition(' (os error')[0]}")
+    return ListError(str(error))

@@ -25,6 +25,14 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def share(part: int, whole: int) -> str:
+    """What is there is not shown as none."""
+    if not part:
+        return "0 %"
+    percent = 100 * part / whole
+    return "< 0.1 %" if percent < 0.05 else f"{percent:.1f} %"
+
+
 def size(count: int) -> str:
     """Bytes for a person: 812 B, 24.1 MB."""
     value, unit = float(count), "B"

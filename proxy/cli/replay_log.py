@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proxy.cli import printing
-from proxy.errors import ConfigError, ListError
+from proxy.cli.opening import unusable
+from proxy.errors import ConfigError
 
 if TYPE_CHECKING:
     from fastmatch._native import Blocklist
@@ -52,6 +53,8 @@ def replay(parsed: argparse.Namespace) -> int:
     from proxy.replay.report import Replay  # as above
     from proxy.replay.subjects import Clients  # as above
 
+    if parsed.top < 0:
+        raise ConfigError(f"--top {parsed.top}: at least 0")
     blocklist, name, score, trusted = _lists(parsed)
     blocklist.advance(int(time.time()))
     reader = AnyFormat() if parsed.format == "auto" else READERS[parsed.format]
@@ -65,7 +68,8 @@ def replay(parsed: argparse.Namespace) -> int:
     report = run.report.to_json(parsed.top)
     answer = {"log": parsed.log, "lists": name, "version": list(blocklist.version), **report, "fault": fault}
     if fault is None and not report["requests"] and report["unreadable"]["count"]:
-        fault = f"{parsed.log}: no line could be read as {parsed.format}"
+        formats = "any known format; --format says which" if parsed.format == "auto" else parsed.format
+        fault = f"{parsed.log}: no line could be read as {formats}"
     if parsed.json:
         printing.json_document({**answer, "fault": fault})
     elif report["requests"] or fault is None:
@@ -88,7 +92,7 @@ def _lists(parsed: argparse.Namespace) -> tuple[Blocklist, str, float, tuple[str
         try:
             blocklist = Blocklist.open(str(parsed.decision), prefault=False)
         except (OSError, ValueError) as error:
-            raise ListError(f"{parsed.decision}: {error}") from error
+            raise unusable(error, parsed.decision) from error
         return blocklist, str(parsed.decision), _or_default(parsed.score, _DEFAULT_SCORE), trusted
     from proxy.cli.commands import config_path  # only now they are needed
     from proxy.replay.running import running_lists  # as above
@@ -110,7 +114,7 @@ def _text(answer: dict[str, Any]) -> list[str]:
         f"{printing.escaped(answer['log'])}: {printing.counted(requests, 'request')}{_span(answer)}",
         f"judged by {answer['lists']}, denied from score {answer['block_score']:g}",
         "",
-        f"would deny {denied:,} ({_percent(denied, requests)}), {_subjects(answer['by_subject'])}",
+        f"would deny {denied:,} ({printing.share(denied, requests)}), {_subjects(answer['by_subject'])}",
     ]
     if answer["known_below"]:
         lines.append(f"known, but allowed or below that score: {answer['known_below']:,}")
@@ -136,7 +140,8 @@ def _breakdown(title: str, counts: dict[str, int], total: int) -> list[str]:
     if not counts:
         return []
     rows = [
-        (f"{count:,}", _percent(count, total), printing.escaped(name, 64)) for name, count in counts.items()
+        (f"{count:,}", printing.share(count, total), printing.escaped(name, 64))
+        for name, count in counts.items()
     ]
     return ["", f"by {title}:", *printing.table(rows, "rrl")]
 
@@ -160,7 +165,3 @@ def _unreadable(unreadable: dict[str, Any]) -> list[str]:
             for item in unreadable["first"]
         ),
     ]
-
-
-def _percent(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "0 %"

@@ -27,7 +27,10 @@ class Lists:
         self._watch = StallWatch(context)
 
     async def install(self, decision_path: str) -> None:
-        """A new base, in force with its overlay. Raises OSError or ValueError; then the list in force stays."""
+        """A new base, in force with its overlay.
+
+        Raises OSError or ValueError; then the list in force stays.
+        """
         self._watch.begin()
         try:
             # Sums were checked by the control process, which wrote the file; every page is made present here.

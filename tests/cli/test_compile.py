@@ -1,6 +1,7 @@
 """`sentra-proxy compile`: what is written, what is said about the lines, what is refused."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -76,16 +77,44 @@ def test_list_that_is_none_is_refused_and_nothing_is_written(sentra, content: st
         ("a.txt", "b.txt", "-o", "out.bin", "--source", "one"),
         ("empty", "-o", "out.bin"),
         ("a.txt", "-o", "out.bin", "--source", "a name with spaces\n"),
+        ("a.txt", "-o", "out.bin", "--minimum-parsed", "5"),
+        ("a.txt", "-o", "out.bin", "--minimum-parsed", "nan"),
+        ("pipe", "-o", "out.bin"),
+        ("a.txt", "-o", "out.bin", "--evidence", "./out.bin"),
+        ("a.txt", "b.txt", "-o", "./b.txt"),
+        ("a.txt", "-o", "out.bin", "--evidence", "a.txt"),
+        (".", "-o", "a.txt"),
+        ("a.txt", "-o", "empty"),
+        ("a.txt", "-o", "pipe"),
     ],
-    ids=["missing", "score", "source of two", "empty folder", "bad source"],
+    ids=[
+        "missing",
+        "score",
+        "source of two",
+        "empty folder",
+        "bad source",
+        "share",
+        "no share",
+        "piped list",
+        "one file for both",
+        "list as output",
+        "list as evidence",
+        "list of a folder",
+        "folder",
+        "pipe",
+    ],
 )
 def test_wrong_usage_exits_with_two(sentra, arguments):
     Path("empty").mkdir()
     Path("a.txt").write_text("192.0.2.1\n")
     Path("b.txt").write_text("192.0.2.2\n")
+    os.mkfifo("pipe")
     status, _, complaint = sentra("compile", *arguments)
     assert status == 2
     assert complaint
+    assert Path("a.txt").read_text() + Path("b.txt").read_text() == "192.0.2.1\n192.0.2.2\n"
+    assert not Path("out.bin").exists()
+    assert Path("pipe").is_fifo()
 
 
 def test_compact_domains_make_a_smaller_decision_file_with_the_same_verdicts(sentra):

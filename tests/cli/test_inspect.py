@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from fastmatch._native import Builder, Entry
 
 
@@ -99,3 +101,29 @@ def test_long_verdict_tables_are_cut(sentra):
     printed = sentra("inspect", write("out.bin", *more))[1]
     assert "and 25 more; --json shows all" in printed
     assert len(json.loads(sentra("inspect", "out.bin", "--json")[1])["verdicts"]) == 65
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("no.bin",), "no.bin: No such file or directory\n"),
+        (("folder",), "folder: is not a file\n"),
+        (("short",), "short: header: the file is too short, 5 bytes of 96\n"),
+        (("out.bin", "--evidence", "no.bin"), "no.bin: No such file or directory\n"),
+        (("out.bin", "--evidence", "short"), "short: header: the file is too short, 5 bytes of 96\n"),
+    ],
+    ids=["missing", "folder", "short", "missing evidence", "short evidence"],
+)
+def test_file_at_fault_is_named_once(sentra, arguments, complaint: str):
+    write()
+    Path("folder").mkdir()
+    Path("short").write_text("short")
+    assert sentra("inspect", *arguments) == (1, "", complaint)
+
+
+def test_small_share_is_not_shown_as_none(sentra):
+    """A cloud's networks outnumber every host in them."""
+    write(
+        "out.bin", Entry("10.0.0.0/8", score=8, sources=["wide"]), Entry("10.1.2.3", score=8, sources=["one"])
+    )
+    assert "1     1  < 0.1 % of wide and 100.0 % of one" in sentra("inspect", "out.bin", "--overlap")[1]

@@ -85,8 +85,9 @@ def test_log_that_ends_in_the_middle_is_reported_and_exits_with_one(sentra):
         (("access.log",), 1),
         (("access.log", "--decision", "out.bin", "--score", "12"), 2),
         (("access.log", "--decision", "out.bin", "--trusted", "x y"), 2),
+        (("access.log", "--decision", "out.bin", "--top", "-1"), 2),
     ],
-    ids=["log", "file", "no list", "nothing runs", "score", "trusted"],
+    ids=["log", "file", "no list", "nothing runs", "score", "trusted", "top"],
 )
 def test_what_is_not_there_is_named(sentra, arguments, expected):
     Path("access.log").write_text(GOOD)
@@ -191,7 +192,9 @@ def test_nginx_s_own_lines_are_read(sentra, tmp_path: Path, name: str, has_host:
     with started([program, "-p", str(tmp_path), "-c", str(config), "-e", "stderr"], tmp_path, port):
         for number in range(REQUESTS):
             ask(port, "www.evil.example", f"/{number}?q=%22")
-    log = tmp_path / f"{name}.log"
+        log = tmp_path / f"{name}.log"
+        # It writes the line when the answer has gone.
+        wait_until(lambda: f"/{REQUESTS - 1}?q" in log.read_text(), "its last line")
     answer = json.loads(sentra("replay", log, "--decision", "out.bin", "--json")[1])
     assert answer["unreadable"]["count"] == 0
     assert answer["would_deny"] == answer["requests"] == len(log.read_text().splitlines())

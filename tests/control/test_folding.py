@@ -393,6 +393,26 @@ async def test_nothing_is_lost_when_control_dies_while_folding(pod: Pod, name: s
     assert worker.blocks("198.51.100.7")
 
 
+@pytest.mark.parametrize("damage", [None, b"[]"], ids=["missing", "damaged"])
+async def test_base_whose_entries_are_unknown_is_compiled_anew(pod: Pod, damage: bytes | None):
+    """From the lists and the log: nobody knows what would have to lie above the old one."""
+    await folding_pod(pod, 0)
+    await block(pod, "203.0.113.1", "203.0.113.2")
+    await pod.control.lists.fold()
+    await pod.call("DELETE", "/v1/blocks?target=203.0.113.1")
+    base = pod.control.state.base
+    assert base is not None
+    if damage is None:
+        base.files.manual.unlink()
+    else:
+        base.files.manual.write_bytes(damage)
+    await pod.restart()
+    worker = await pod.current_worker()
+    assert [worker.blocks(f"203.0.113.{number}") for number in range(1, 4)] == [False, True, False]
+    assert worker.blocks("198.51.100.7")
+    assert overlay_count(pod) == 0
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_random_changes_folds_and_restarts_are_what_was_asked_for(pod: Pod, seed: int):
     """Against a plain dictionary, through the admin API, as a worker sees it."""

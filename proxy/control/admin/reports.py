@@ -34,8 +34,9 @@ async def simulate(control: Control, request: web.Request, caller: Caller) -> An
             refused.append({"target": wish.target, "rule": error.rule, "message": str(error)})
     subjects = [_subject(target) for target in body.subjects]
     await control.denials.flush()
-    denials = await control.store.denials(_DENIAL_COUNT)
     async with control.report_lock:
+        # In here, or callers who wait would hold 10,000 denials each.
+        denials = await control.store.denials(_DENIAL_COUNT)
         scene = _scene(control)
         answer = await asyncio.to_thread(simulation.simulate, scene, wished, subjects, denials)
     return 200, stamped(

@@ -114,7 +114,7 @@ def _text(answer: dict[str, Any]) -> list[str]:
         f"{printing.escaped(answer['log'])}: {printing.counted(requests, 'request')}{_span(answer)}",
         f"judged by {answer['lists']}, denied from score {answer['block_score']:g}",
         "",
-        f"would deny {denied:,} ({printing.share(denied, requests)}), {_subjects(answer['by_subject'])}",
+        f"would deny {denied:,} ({printing.share(denied, requests)}){_subjects(answer['by_subject'])}",
     ]
     if answer["known_below"]:
         lines.append(f"known, but allowed or below that score: {answer['known_below']:,}")
@@ -133,7 +133,7 @@ def _span(answer: dict[str, Any]) -> str:
 
 
 def _subjects(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count:,} by {name}" for name, count in counts.items()) or "none by client or host"
+    return "".join(f", {count:,} by {name}" for name, count in counts.items())
 
 
 def _breakdown(title: str, counts: dict[str, int], total: int) -> list[str]:

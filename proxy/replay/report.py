@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastmatch._native import Blocklist
-from proxy.blocklist.addresses import shown
+from proxy.blocklist.addresses import shown, without_port
 from proxy.blocklist.batch import Batch, denied
 from proxy.replay import moments
 from proxy.replay.counts import TopCounts
@@ -122,7 +122,7 @@ class Replay:
             if client:
                 report.addresses.add(client)
             if host:
-                report.hosts.add(host.lower())
+                report.hosts.add(without_port(host).lower())
         report.request_count += batch.requests
         report.denied_count += len(denials)
         report.known_count += len({item.request for item in known}) - len(denials)

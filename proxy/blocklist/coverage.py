@@ -125,13 +125,13 @@ def address_count(numbers: array[int]) -> int:
 
 def within(numbers: array[int], networks: Iterable[IPv4Network]) -> int:
     """How many addresses of the networks the ranges cover. The networks may overlap."""
-    firsts, lasts = numbers[0::2], numbers[1::2]
+    ranges = range(len(numbers) // 2)
     count = 0
     for network in collapse_addresses(networks):
         low, high = int(network.network_address), int(network.broadcast_address)
-        index = bisect_left(lasts, low)
-        while index < len(firsts) and firsts[index] <= high:
-            count += min(lasts[index], high) - max(firsts[index], low) + 1
+        index = bisect_left(ranges, low, key=lambda place: numbers[2 * place + 1])
+        while index < len(ranges) and numbers[2 * index] <= high:
+            count += min(numbers[2 * index + 1], high) - max(numbers[2 * index], low) + 1
             index += 1
     return count
 

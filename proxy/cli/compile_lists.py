@@ -75,6 +75,7 @@ def add(verbs: Any) -> None:  # noqa: ANN401 argparse does not name what add_sub
         metavar="SHARE",
         help="refuse a list of which fewer lines are entries, default 0.9",
     )
+    verb.add_argument("--allow-empty", action="store_true", help="a list without any line is in order")
     verb.add_argument(
         "--compact-domains",
         action="store_true",
@@ -195,6 +196,7 @@ def _with_options(spec: ListSpec, parsed: argparse.Namespace) -> ListSpec:
         "score_column": parsed.score_column,
         "delimiter": parsed.delimiter,
         "categories": tuple(parsed.category) or None,
+        "allow_empty": parsed.allow_empty or None,
     }
     if parsed.format is not None and parsed.format != spec.format:
         spec = replace(spec, score_column=None, score_map=None)
@@ -213,7 +215,8 @@ def _load(builder: Builder, spec: ListSpec, minimum_parsed: float) -> _Loaded:
         raise ConfigError(f"{spec.path}: {error}") from error
     refusal = compiling.judge(spec, report, minimum_parsed)
     if refusal is not None:
-        raise ListError(_with_first(refusal, report.rejected))
+        # A refusal for too few entries names the first line itself.
+        raise ListError(_with_first(refusal, report.rejected[1 if report.accepted_count else 0 :]))
     return _Loaded(spec, report.accepted_count, report.rejected_count, report.ignored_count, report.rejected)
 
 

@@ -133,6 +133,21 @@ def test_folder_that_cannot_be_written_exits_with_one(sentra):
     assert "no/such/folder/out.bin: cannot be written" in complaint
 
 
+def test_half_a_list_is_refused_with_each_line_named_once(sentra):
+    Path("half.txt").write_text("192.0.2.1\nnot one\n192.0.2.2\nnor this\n")
+    status, printed, complaint = sentra("compile", "half.txt", "-o", "out.bin")
+    assert (status, printed) == (1, "")
+    assert [complaint.count(f"line {number}: '") for number in range(1, 5)] == [0, 1, 0, 1]
+
+
+def test_list_without_lines_may_be_meant(sentra):
+    """A feed that has nothing today must not end a pipeline."""
+    Path("none.txt").write_text("# none today\n")
+    assert "set allow_empty" in sentra("compile", "none.txt", "-o", "out.bin")[2]
+    assert sentra("compile", "none.txt", "-o", "out.bin", "--allow-empty")[0] == 0
+    assert len(Blocklist.open("out.bin")) == 0
+
+
 def test_summary_as_json_has_every_count(sentra):
     Path("a.txt").write_text("# c\n192.0.2.1\n192.0.2.2\n")
     Path("b/a.txt").parent.mkdir()

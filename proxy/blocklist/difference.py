@@ -37,9 +37,12 @@ class Difference:
     changed_before: list[Entry] = field(default_factory=list)
 
     @property
+    def sides(self) -> tuple[Side, Side, Side]:
+        return self.added, self.removed, self.changed
+
+    @property
     def sources(self) -> tuple[str, ...]:
-        sides = (self.added, self.removed, self.changed)
-        return tuple(sorted({source for side in sides for source in side.by_source}))
+        return tuple(sorted({source for side in self.sides for source in side.by_source}))
 
 
 def difference(before: Blocklist, after: Blocklist, limit: int = 0) -> Difference:

@@ -43,6 +43,7 @@ def diff(parsed: argparse.Namespace) -> int:
         "entries": None,
         "addresses": None,
         "by_source": None,
+        "sources_left_out": None,
     }
     if not missing:
         answer |= _compared(before.blocklist, after.blocklist, parsed.limit)
@@ -69,6 +70,8 @@ def _compared(before: Blocklist, after: Blocklist, limit: int) -> _Row:
 
     found = difference(before, after, limit)
     sources = sorted({*found.sources, *coverage.sources_of(before), *coverage.sources_of(after)})
+    # What each covers costs two passes over the lists: of very many, those that changed most.
+    sources.sort(key=lambda name: -sum(side.by_source[name] for side in found.sides))
     change = coverage.change(coverage.covered(before), coverage.covered(after))
     return {
         "entries": {
@@ -83,7 +86,8 @@ def _compared(before: Blocklist, after: Blocklist, limit: int) -> _Row:
             },
         },
         "addresses": change.to_json(),
-        "by_source": [_of_source(name, found, before, after) for name in sources[:_MAXIMUM_SOURCES]],
+        "by_source": [_of_source(name, found, before, after) for name in sorted(sources[:_MAXIMUM_SOURCES])],
+        "sources_left_out": sorted(sources[_MAXIMUM_SOURCES:]),
     }
 
 
@@ -134,6 +138,8 @@ def _text(answer: _Row) -> list[str]:
     ]
     lines += printing.table(rows, "rlrll")
     lines += _source_lines(answer["by_source"])
+    if left_out := answer["sources_left_out"]:
+        lines.append(f"  and {printing.counted(len(left_out), 'source')} that changed less")
     for sign, name in (("+", "added"), ("-", "removed")):
         lines += _entry_lines(
             name, counts[name], [f"{sign} {_shown(item)}" for item in entries[name]["first"]]

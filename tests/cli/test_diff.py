@@ -136,3 +136,13 @@ def test_difference_is_that_of_the_sets(before: list[Listed], after: list[Listed
         assert key(listed.shown(was)) == key(listed.shown(now))
         assert listed.shown(was) in old - new
         assert listed.shown(now) in new - old
+
+
+def test_of_very_many_sources_those_that_changed_most_are_shown(sentra):
+    """A cut in the order of the alphabet, without a word, left out the one that mattered."""
+    kept = [Entry(f"10.0.0.{number}", score=8, sources=[f"s{number:03}"]) for number in range(100)]
+    write("a.bin", *kept)
+    write("b.bin", *kept, Entry("192.0.2.1", score=8, sources=["z"]))
+    printed = sentra("diff", "a.bin", "b.bin")[1]
+    assert "      1        0        0              1          0  z\n" in printed
+    assert "and 37 sources that changed less" in printed

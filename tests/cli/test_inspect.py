@@ -88,14 +88,6 @@ def test_damaged_file_is_named_and_exits_with_one(sentra):
     assert complaint.startswith("out.bin: ")
 
 
-def test_what_is_no_decision_file_exits_with_one(sentra):
-    Path("text").write_text("192.0.2.1\n")
-    for name in ("text", "missing"):
-        status, printed, complaint = sentra("inspect", name)
-        assert (status, printed) == (1, "")
-        assert complaint.startswith(f"{name}: ")
-
-
 def test_long_verdict_tables_are_cut(sentra):
     more = [Entry(f"10.0.0.{number}", score=8, sources=[f"s{number}"]) for number in range(60)]
     printed = sentra("inspect", write("out.bin", *more))[1]

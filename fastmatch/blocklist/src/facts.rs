@@ -281,6 +281,8 @@ const DROPPED: u32 = u32::MAX;
 impl<T: Ord> Interner<T> {
     /// Sorts the used values and drops the others; the new number of each old one.
     fn sort(&mut self, is_used: &[bool]) -> Vec<u32> {
+        // Even when the order stays: values are changed where they lie before they are sorted.
+        self.numbers.clear();
         let is_sorted = self.values.is_sorted() && is_used.iter().all(|is_used| *is_used);
         if is_sorted {
             return (0..).take(self.values.len()).collect();
@@ -296,7 +298,6 @@ impl<T: Ord> Interner<T> {
             numbers[*old as usize] = new;
         }
         self.values = kept.into_iter().map(|(value, _)| value).collect();
-        self.numbers.clear();
         numbers
     }
 }

@@ -3,8 +3,12 @@
 mod universe;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use blocklist::{Builder, Entry, Limits, PackError, PackRule, unpack};
+use blocklist::{
+    Builder, Disposition, Entry, Limits, Origin, PackError, PackRule, Rule, Statement, Target,
+    unpack,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use universe::{entry, pack};
@@ -147,6 +151,49 @@ fn versions_and_limits_are_named() {
             rule: PackRule::Broken("not a pack of entries")
         }
     );
+}
+
+proptest! {
+    #![proptest_config(universe::config(256))]
+
+    #[test]
+    fn a_builder_that_was_packed_takes_further_entries(
+        first in vec(entry(), 0..6), second in vec(entry(), 0..6)
+    ) {
+        let mut builder = built(&first);
+        builder.pack();
+        for entry in &second {
+            builder.add(entry).expect("room");
+        }
+        let both: Vec<_> = first.into_iter().chain(second).collect();
+        prop_assert_eq!(builder.pack(), pack(&both));
+    }
+}
+
+#[test]
+fn labels_are_told_apart_after_packing_though_their_numbers_changed() {
+    let labelled = |source: &str, category: &str| {
+        let statement = Statement {
+            disposition: Disposition::Block,
+            origin: Origin::Feed,
+            score_tenths: 50,
+            sources: Box::new([source.into()]),
+            categories: Box::new([category.into()]),
+            reason: "".into(),
+            first_seen: None,
+            last_seen: None,
+            expires: None,
+        };
+        Entry {
+            target: Target::parse(b"a.b", Rule::Exact).expect("a target"),
+            statement: Arc::new(statement),
+        }
+    };
+    let (former, later) = (labelled("b", "a"), labelled("a", "b"));
+    let mut builder = built(std::slice::from_ref(&former));
+    builder.pack();
+    builder.add(&later).expect("room");
+    assert_eq!(builder.pack(), pack(&[former, later]));
 }
 
 #[test]

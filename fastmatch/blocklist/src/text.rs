@@ -228,6 +228,27 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn a_line_of_blanks_takes_time_by_its_length_and_not_by_its_square() {
+        let blanks = " ".repeat(1 << 19);
+        let mut targets = Targets::default();
+        let started = std::time::Instant::now();
+        for (behind, expected) in [
+            ("b", Err(LineError::TextBehind)),
+            ("! b", Ok(())),
+            ("// b", Ok(())),
+        ] {
+            targets.clear();
+            let line = format!("a.b{blanks}{behind}");
+            assert_eq!(
+                line::plain(line.as_bytes(), Rule::Exact, &mut targets),
+                expected
+            );
+        }
+        // By the square it is minutes.
+        assert!(started.elapsed() < std::time::Duration::from_secs(10));
+    }
+
     proptest! {
         #[test]
         fn what_is_read_the_short_way_is_what_the_long_way_reads(

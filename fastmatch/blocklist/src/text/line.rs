@@ -104,7 +104,7 @@ pub(super) fn is_comment(line: &[u8]) -> bool {
 fn without_comment(line: &[u8]) -> &[u8] {
     let starts_comment = |at: usize| {
         matches!(line[at], b'#' | b';')
-            || (line[at].is_ascii_whitespace() && is_comment(line[at..].trim_ascii_start()))
+            || (line[at].is_ascii_whitespace() && is_comment(&line[at + 1..]))
     };
     let end = (0..line.len())
         .find(|at| starts_comment(*at))

@@ -8,7 +8,7 @@ mod targets;
 use std::sync::Arc;
 
 use crate::builder::{Builder, Facts, MAX_ENTRIES, TooLarge};
-use crate::entry::{Entry, Statement};
+use crate::entry::{Entry, MAX_LABELS, Statement};
 use crate::network::Network;
 use crate::pack::{
     FORMAT_VERSION, HEAD_BYTES, MAGIC, PART_COUNT, PackError, PackRule, SUM_OFFSET, checksum,
@@ -101,6 +101,12 @@ fn check_head(packed: &[u8], limits: Limits) -> Result<[usize; PART_COUNT], Pack
     let entries: u64 = counts[4..].iter().map(|count| *count as u64).sum();
     if entries > limits.entries as u64 {
         return refused(28, PackRule::TooManyEntries(entries, limits.entries));
+    }
+    let [labels, sets, reasons, statements, ..] = counts;
+    let most_labels = sets.saturating_mul(2 * MAX_LABELS);
+    if statements as u64 > entries || sets.max(reasons) > statements || labels > most_labels {
+        // Nothing unused is in a pack, so the limit on entries bounds what the shared parts are decoded to.
+        return refused(12, PackRule::Broken("more to share than entries share"));
     }
     let body_length = u64::from_le_bytes(reader.array()?);
     let sum = u64::from_le_bytes(reader.array()?);

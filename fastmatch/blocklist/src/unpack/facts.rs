@@ -13,18 +13,17 @@ pub(super) fn read(reader: &mut Reader<'_>, counts: [usize; 4]) -> Result<Facts,
     let [label_count, set_count, reason_count, statement_count] = counts;
     let labels_at = reader.position();
     let lengths = reader.column::<1>(label_count)?;
-    let lengths: Vec<usize> = lengths.iter().map(|[length]| length.into()).collect();
-    let labels = read_strings(reader, &lengths, 1..=MAX_LABEL_BYTES)?;
+    let lengths = lengths.iter().map(|[length]| length.into());
+    let labels = read_strings(reader, lengths, 1..=MAX_LABEL_BYTES)?;
     let mut used_labels = vec![false; label_count];
     let sets_at = reader.position();
     let sets = read_sets(reader, set_count, &mut used_labels)?;
     let reasons_at = reader.position();
     let lengths = reader.column::<2>(reason_count)?;
-    let lengths: Vec<usize> = lengths
+    let lengths = lengths
         .iter()
-        .map(|length| u16::from_le_bytes(length).into())
-        .collect();
-    let reasons = read_strings(reader, &lengths, 0..=MAX_REASON_BYTES)?;
+        .map(|length| u16::from_le_bytes(length).into());
+    let reasons = read_strings(reader, lengths, 0..=MAX_REASON_BYTES)?;
     let (mut used_sets, mut used_reasons) = (vec![false; set_count], vec![false; reason_count]);
     let facts = read_statements(
         reader,
@@ -47,17 +46,17 @@ pub(super) fn read(reader: &mut Reader<'_>, counts: [usize; 4]) -> Result<Facts,
 
 fn read_strings(
     reader: &mut Reader<'_>,
-    lengths: &[usize],
+    lengths: impl ExactSizeIterator<Item = usize>,
     allowed: std::ops::RangeInclusive<usize>,
 ) -> Result<Vec<Box<str>>, PackError> {
     let mut strings: Vec<Box<str>> = Vec::with_capacity(lengths.len());
     for length in lengths {
         let offset = reader.position();
         let refused = |rule| Err(PackError::broken(offset, rule));
-        if !allowed.contains(length) {
+        if !allowed.contains(&length) {
             return refused("a text of another length than is allowed");
         }
-        let Ok(text) = std::str::from_utf8(reader.take(*length)?) else {
+        let Ok(text) = std::str::from_utf8(reader.take(length)?) else {
             return refused("not UTF-8");
         };
         if strings.last().is_some_and(|last| **last >= *text) {

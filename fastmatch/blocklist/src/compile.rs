@@ -123,6 +123,10 @@ impl Builder {
     ) -> io::Result<()> {
         self.check_base()
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        if decision == evidence {
+            let reason = "decision and evidence need a path each";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        }
         self.sort_networks();
         ended("sort");
         let compiled = compiled(self, stamp, ended);

@@ -217,6 +217,16 @@ mod tests {
     }
 
     #[test]
+    fn one_path_for_both_files_is_refused_before_anything_is_replaced() {
+        let folder = Folder::new("one-path");
+        let path = folder.0.join("list");
+        write_whole(&path, b"old").expect("published");
+        let written = crate::Builder::new().write(&path, &path, crate::Stamp::default());
+        assert!(written.is_err_and(|error| error.kind() == io::ErrorKind::InvalidInput));
+        assert_eq!(fs::read(&path).expect("readable"), b"old");
+    }
+
+    #[test]
     fn leftovers_of_the_dead_are_removed_and_those_of_the_living_and_of_others_stay() {
         let folder = Folder::new("leftovers");
         let path = folder.0.join("list");

@@ -77,6 +77,13 @@ bench: build packages $(VENV)/.bench ## Measure beside peers; BENCH="proxy --qui
 check-fuzz: ## Fuzz the parsers for a minute each (needs nightly Rust and cargo-fuzz)
 	@tools/fuzz
 
+.PHONY: check-miri
+check-miri: ## Look for undefined behaviour in the core (needs nightly Rust with miri)
+	@cargo +nightly miri --version >/dev/null 2>&1 || { \
+	    echo "this needs miri: rustup toolchain install nightly --component miri rust-src" >&2; exit 2; }
+	MIRIFLAGS=-Zmiri-disable-isolation PROPTEST_CASES=3 \
+	    cargo +nightly miri test --quiet --package blocklist --lib --target-dir target/miri
+
 .PHONY: check-slow
 check-slow: build $(VENV)/.development ## Ten million random lookups of each kind, longer property tests
 	DIFFERENTIAL_LOOKUPS=10000000 cargo test --release --quiet --locked --package blocklist --test differential

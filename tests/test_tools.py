@@ -122,7 +122,18 @@ def test_every_target_of_the_makefile_has_a_help_line():
     """`make help` is the list that the README points at."""
     text = (_ROOT / "Makefile").read_text()
     helped = set(re.findall(r"^([a-z-]+):.*## \S", text, re.MULTILINE))
-    assert {"help", "run", "test", "check", "bench", "build", "clean", "check-fuzz", "check-slow"} == helped
+    assert {
+        "help",
+        "run",
+        "test",
+        "check",
+        "bench",
+        "build",
+        "clean",
+        "check-fuzz",
+        "check-miri",
+        "check-slow",
+    } == helped
     # Inside `make test` a make of ours would tell which folder it enters.
     done = subprocess.run(
         ["make", "--no-print-directory", "help"], cwd=_ROOT, capture_output=True, text=True, check=True

@@ -262,6 +262,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes there")]
     fn what_one_source_says_again_with_another_expiry_takes_no_second_link() {
         let mut entries: Vec<_> = (1..1000).map(|second| statement("a", 50, second)).collect();
         assert_eq!(link_count(33, &entries), 33);
@@ -274,6 +275,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes there")]
     fn links_never_outnumber_entries() {
         let entries: Vec<_> = (0..100)
             .map(|number| statement(&number.to_string(), number, 1000 - u32::from(number)))

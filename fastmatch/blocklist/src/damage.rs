@@ -164,6 +164,7 @@ proptest! {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes there")]
 fn whole_files_verify_and_each_damaged_byte_is_noticed() {
     let builder = builder();
     let compiled = compile(&builder, Header::default(), false, &mut |_| ());

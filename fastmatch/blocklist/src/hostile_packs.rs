@@ -65,6 +65,7 @@ fn unpacked(packed: &[u8]) -> Result<Vec<Entry>, String> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes there")]
 fn whatever_is_taken_is_the_one_pack_of_its_entries() {
     let packed = whole();
     let mut taken = 0;

@@ -265,6 +265,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     #[test]
+    #[cfg_attr(miri, ignore = "there is no memfd there")]
     fn a_segment_opened_by_descriptor_shows_what_the_creator_wrote() {
         let created = SharedSegment::create(100).expect("memfd");
         assert_eq!(created.len(), 104);
@@ -276,6 +277,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "there is no memfd there")]
     fn descriptors_that_can_shrink_or_are_closed_are_refused() {
         let file = File::open("/proc/self/exe").expect("readable");
         assert!(SharedSegment::open(file.as_raw_fd()).is_err());

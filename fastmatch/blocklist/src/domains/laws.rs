@@ -104,6 +104,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 64 }, ..ProptestConfig::default() })]
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes there")]
     fn what_is_listed_is_found_and_nothing_else(names in vec(name(), 0..120), others in vec(name(), 0..40), key: u64) {
         let builder = builder_of(names.iter().map(String::as_str));
         for is_compact in [false, true] {
@@ -116,6 +117,7 @@ proptest! {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes there")]
     fn names_with_one_hash_are_told_apart_by_their_text(names in vec(name(), 1..80), others in vec(name(), 0..20), kept in prop_oneof![
         Just(0), Just(0xff << 56), Just(0xffff), Just(u64::MAX << 32), any::<u64>()
     ]) {
@@ -126,6 +128,7 @@ proptest! {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes there")]
     fn names_lie_in_order_no_bucket_twice_and_none_before_its_home(hashes in vec(prop_oneof![any::<u64>(), 0_u64..9, Just(u64::MAX)], 1..400)) {
         let mut hashes = hashes;
         hashes.sort_unstable();
@@ -137,6 +140,7 @@ proptest! {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes there")]
 fn a_key_that_heaps_names_up_is_refused_unless_it_is_the_last() {
     let names: Vec<String> = (0..MAX_PROBES * 17)
         .map(|number| format!("n{number}.test"))
@@ -160,6 +164,7 @@ fn a_key_that_makes_two_names_one_is_refused_where_there_is_no_text() {
 
 /// Buckets overflow here as they do in a large list, and values take 1 to 15 bits.
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes there")]
 fn lists_of_any_size_find_all_their_names() {
     for count in [1, 2, 15, 17, 300, 20_000] {
         let names: Vec<String> = (0..count)

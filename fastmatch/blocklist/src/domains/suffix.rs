@@ -200,6 +200,7 @@ mod tests {
 
     proptest! {
         #[test]
+        #[cfg_attr(miri, ignore = "takes minutes there")]
         fn every_suffix_comes_once_longest_first_with_the_hash_it_has_alone(name in name(), key: u64, counts: u64) {
             let hasher = NameHasher::new(key);
             let borders = name.match_indices('.').map(|(dot, _)| dot + 1);
@@ -219,6 +220,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes there")]
     fn names_that_differ_in_one_byte_or_in_length_have_other_hashes_under_every_key() {
         for key in 0..20 {
             let keyed = NameHasher::new(key);

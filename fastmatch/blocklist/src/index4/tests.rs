@@ -88,6 +88,7 @@ fn boundaries_and_addresses() -> impl Strategy<Value = (Vec<(u32, u32)>, Vec<u32
 
 proptest! {
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes there")]
     fn the_chain_is_that_of_a_linear_scan((boundaries, addresses) in boundaries_and_addresses()) {
         check(&boundaries, &addresses, SMALL);
     }
@@ -97,6 +98,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 24 }, ..ProptestConfig::default() })]
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes there")]
     fn lookups_in_damaged_tables_end_and_batches_agree_with_them(
         (boundaries, addresses) in boundaries_and_addresses(),
         has_short_keys: bool,
@@ -134,6 +136,7 @@ proptest! {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes there")]
     fn the_chain_is_that_of_a_linear_scan_in_the_forms_of_large_lists(
         (boundaries, addresses) in boundaries_and_addresses()
     ) {
@@ -142,6 +145,7 @@ proptest! {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes there")]
 fn a_dense_network_of_single_hosts_is_found_host_by_host() {
     // Every second address of a /20 and a run of four thousand different pieces behind it.
     let alternating = (0..2048_u32).flat_map(|host| [(host * 2, 1), (host * 2 + 1, 0)]);
@@ -170,6 +174,7 @@ fn a_dense_network_of_single_hosts_is_found_host_by_host() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes there")]
 fn the_empty_list_one_host_and_everything_are_lists() {
     let forms = [SMALL, LARGE].concat();
     check(&[], &[0, 1, u32::MAX], &forms);
@@ -186,6 +191,7 @@ fn the_empty_list_one_host_and_everything_are_lists() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes there")]
 fn a_host_costs_one_key_and_a_crowded_place_is_parted() {
     let hosts = (0..70_000_u32).flat_map(|host| [(host * 2, 1), (host * 2 + 1, 0)]);
     let boundaries: Vec<_> = hosts.collect();
@@ -196,6 +202,7 @@ fn a_host_costs_one_key_and_a_crowded_place_is_parted() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes there")]
 fn tables_of_another_shape_are_refused() {
     let refused = |change: fn(&mut Index4Tables)| {
         let mut tables = build(&[(5, 1), (6, 0)]);

@@ -141,11 +141,13 @@ proptest! {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes there")]
     fn crowds_are_found_as_a_scan_finds_them(networks in crowd()) {
         check(&networks)?;
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes there")]
     fn damaged_tables_end_a_lookup(networks in crowd(), edits in vec((0_u8..4, any::<Index>(), any::<Index>(), any::<u32>()), 1..20)) {
         let mut tables = build(&boundaries(&networks));
         let addresses = edges(&networks);

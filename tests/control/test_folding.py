@@ -1,5 +1,6 @@
 """Entries by hand in the base and above it: together always what the log adds up to."""
 
+import asyncio
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -350,7 +351,7 @@ async def test_fold_that_failed_is_not_tried_again_every_second(pod: Pod, monkey
 
     monkeypatch.setattr(list_files, "write_folded", full)
     with monkeypatch.context() as patch:
-        patch.setattr(control_lists.asyncio, "sleep", sleep)
+        patch.setattr(asyncio, "sleep", sleep)
         with pytest.raises(Killed):
             await pod.control.lists.fold_forever()
     assert waits[1] > 10 * waits[0] == 10 * waits[2]

@@ -10,14 +10,15 @@ use crate::memory::Region;
 use crate::pack;
 
 /// (decision file, evidence file); the name hash has a fixed key.
-pub fn files(builder: &Builder, compact_domains: bool) -> (Vec<u8>, Vec<u8>) {
+pub fn files(builder: &mut Builder, compact_domains: bool) -> (Vec<u8>, Vec<u8>) {
     let header = Header {
         pair: 7,
         ..Header::default()
     };
-    let compiled = compile(builder, header, compact_domains);
+    builder.sort_networks();
+    let compiled = compile(builder, header, compact_domains, &mut |_| ());
     let decision = compiled.render_decision().region().bytes().to_vec();
-    let evidence = compiled.render_evidence(builder).region().bytes().to_vec();
+    let evidence = compiled.render_evidence().region().bytes().to_vec();
     (decision, evidence)
 }
 

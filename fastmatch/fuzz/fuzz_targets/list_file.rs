@@ -9,8 +9,8 @@ use blocklist::fuzzing::{files, fit_file, open};
 use fastmatch_fuzz::{builder, exercise};
 use libfuzzer_sys::fuzz_target;
 
-static WITH_TEXT: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| files(&builder(), false));
-static COMPACT: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| files(&builder(), true));
+static WITH_TEXT: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| files(&mut builder(), false));
+static COMPACT: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| files(&mut builder(), true));
 
 fuzz_target!(|input: &[u8]| {
     let Some((choices, edits)) = input.split_first() else {

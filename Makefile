@@ -109,7 +109,7 @@ format: $(VENV)/.development
 
 lint: $(VENV)/.development
 	$(VENV)/bin/ruff check .
-	cargo clippy --quiet --locked --workspace --all-targets --features blocklist/fuzzing -- -D warnings
+	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 
 types: build $(VENV)/.development
 	$(VENV)/bin/mypy --strict

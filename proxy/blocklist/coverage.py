@@ -16,8 +16,8 @@ from typing import Any
 from pyroaring import BitMap
 
 from fastmatch._native import Blocklist
+from proxy.blocklist.batch import NUMBERS
 
-_NUMBERS = next(code for code in "IL" if array(code).itemsize == 4)
 _MAXIMUM_SOURCES = 64
 
 
@@ -101,14 +101,14 @@ def covered(blocklist: Blocklist, *, source: str | None = None, minimum_score: f
 
 def pairs(ranges: bytes) -> array[int]:
     """first, last, first, last... as `ipv4_ranges` gives them."""
-    numbers = array(_NUMBERS)
+    numbers = array(NUMBERS)
     numbers.frombytes(ranges)
     return numbers
 
 
 def bitmap(numbers: array[int]) -> BitMap:
     """Single addresses go in at once: a million calls for a million of them would take a second."""
-    singles = array(_NUMBERS)
+    singles = array(NUMBERS)
     made = BitMap()
     for first, last in zip(numbers[0::2], numbers[1::2], strict=True):
         if first == last:

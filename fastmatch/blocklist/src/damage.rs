@@ -11,7 +11,8 @@ use crate::address::{Address, parse_address};
 use crate::decision::{Decision, compile};
 use crate::entry::{Entry, Origin, Statement};
 use crate::evidence::Evidence;
-use crate::image::{Header, checksum};
+use crate::fuzzing::{fit_file, head_end, region};
+use crate::image::Header;
 use crate::memory::Region;
 use crate::rule::Link;
 use crate::target::{Rule, Target};
@@ -58,13 +59,6 @@ fn builder() -> Builder {
     builder
 }
 
-/// Offset of the header's checksum.
-fn head_end(bytes: &[u8]) -> Option<usize> {
-    let count = u32::from_le_bytes(bytes.get(12..16)?.try_into().ok()?);
-    let end = 96 + usize::try_from(count).ok()?.checked_mul(32)?;
-    (end + 8 <= bytes.len()).then_some(end)
-}
-
 fn damaged(region: &Region, edits: &[(Index, u8)], in_head: bool) -> Vec<u8> {
     let mut bytes = region.bytes().to_vec();
     let head = head_end(&bytes).expect("whole");
@@ -76,15 +70,8 @@ fn damaged(region: &Region, edits: &[(Index, u8)], in_head: bool) -> Vec<u8> {
         };
         bytes[position] = *value;
     }
-    if let Some(end) = head_end(&bytes) {
-        let sum = checksum(&bytes[..end]);
-        bytes[end..end + 8].copy_from_slice(&sum.to_le_bytes());
-    }
+    fit_file(&mut bytes);
     bytes
-}
-
-fn region(bytes: &[u8]) -> Region {
-    Region::filled(bytes.len(), |place| place.copy_from_slice(bytes))
 }
 
 fn exercise(decision: &Decision) {

@@ -9,7 +9,6 @@ use crate::builder::{Builder, TooLarge};
 use crate::entry::Statement;
 use crate::explain::NoEvidence;
 use crate::list::Blocklist;
-use crate::target::Target;
 
 /// Why a list's entries cannot be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +53,7 @@ impl Builder {
                 .entry(Arc::as_ptr(statement))
                 .or_insert_with(|| (Arc::clone(statement), self.facts.number(statement)));
             let fact = *fact;
-            match &entry.target {
-                Target::Network(network) => self.add_network(*network, fact)?,
-                Target::Domain { name, rule } => self.add_domain(name.as_bytes(), *rule, fact)?,
-            }
+            self.add_target(&entry.target, fact)?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! For the fuzz targets alone: files and packs whose sums are made to fit, so that a fuzzer gets past them.
+//! For tests and fuzz targets: files and packs whose sums are made to fit, so that what they hold is looked at.
 
 use crate::builder::Builder;
 use crate::compile::Layer;
@@ -22,8 +22,11 @@ pub fn files(builder: &mut Builder, compact_domains: bool) -> (Vec<u8>, Vec<u8>)
     (decision, evidence)
 }
 
+pub(crate) fn region(bytes: &[u8]) -> Region {
+    Region::filled(bytes.len(), |place| place.copy_from_slice(bytes))
+}
+
 pub fn open(decision: &[u8], evidence: &[u8]) -> Result<Blocklist, ImageError> {
-    let region = |bytes: &[u8]| Region::filled(bytes.len(), |place| place.copy_from_slice(bytes));
     let decision = Decision::open(region(decision))?;
     let evidence = Some(Evidence::open(region(evidence), &decision)?);
     Ok(Blocklist::from_base(Layer { decision, evidence }))

@@ -1,7 +1,7 @@
 //! Tests only: heads that lie, their sum made to fit, are refused with the section and the rule they break.
 
-use crate::image::{ALIGNMENT, FIXED_BYTES, Header, Image, SECTION_BYTES, SectionId, checksum};
-use crate::memory::Region;
+use crate::fuzzing::{fit_file, region};
+use crate::image::{ALIGNMENT, FIXED_BYTES, Header, Image, SECTION_BYTES, SectionId};
 use crate::render::{Rendering, Section};
 
 const MAGIC: [u8; 8] = *b"SNTRTEST";
@@ -31,7 +31,7 @@ fn whole() -> Vec<u8> {
 }
 
 fn open(bytes: &[u8]) -> Result<Image, String> {
-    let region = Region::filled(bytes.len(), |place| place.copy_from_slice(bytes));
+    let region = region(bytes);
     Image::open(region, MAGIC).map_err(|error| error.to_string())
 }
 
@@ -51,15 +51,8 @@ fn with_fields(edits: &[(usize, usize, u64)]) -> String {
         let size = if *field < OFFSET { 4 } else { 8 };
         bytes[at..at + size].copy_from_slice(&value.to_le_bytes()[..size]);
     }
-    fit_sum(&mut bytes);
+    fit_file(&mut bytes);
     refusal(&bytes)
-}
-
-fn fit_sum(bytes: &mut [u8]) {
-    let count = u32::from_le_bytes(bytes[12..16].try_into().expect("four bytes"));
-    let end = FIXED_BYTES + count as usize * SECTION_BYTES;
-    let sum = checksum(&bytes[..end]);
-    bytes[end..end + 8].copy_from_slice(&sum.to_le_bytes());
 }
 
 fn field_of(bytes: &[u8], index: usize, field: usize) -> u64 {
@@ -135,7 +128,7 @@ fn huge_counts_are_refused_before_anything_is_sized_by_them() {
     }
     let mut fewer = whole();
     fewer[12] = 2;
-    fit_sum(&mut fewer);
+    fit_file(&mut fewer);
     assert_eq!(refusal(&fewer), "section 5: a gap before it");
 }
 
@@ -145,7 +138,7 @@ fn what_no_section_owns_is_refused() {
     bytes.extend([0; ALIGNMENT]);
     let total = bytes.len() as u64;
     bytes[48..56].copy_from_slice(&total.to_le_bytes());
-    fit_sum(&mut bytes);
+    fit_file(&mut bytes);
     assert_eq!(
         refusal(&bytes),
         "sections and total length: the parts do not fit each other"
@@ -223,7 +216,7 @@ fn a_stated_length_that_is_not_the_files_is_refused() {
     let total = bytes.len() as u64;
     for stated in [0, total - 1, total + 64, u64::MAX] {
         bytes[48..56].copy_from_slice(&stated.to_le_bytes());
-        fit_sum(&mut bytes);
+        fit_file(&mut bytes);
         assert!(refusal(&bytes).starts_with(&format!("total length: {stated} bytes stated")));
     }
 }

@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::entry::{Entry, Origin, Statement};
-use crate::pack::{HEAD_BYTES, SUM_OFFSET, checksum, pack};
+use crate::fuzzing::fit_pack;
+use crate::pack::{HEAD_BYTES, pack};
 use crate::target::{Rule, Target};
 use crate::unpack::{Limits, unpack};
 use crate::verdict::Disposition;
@@ -49,15 +50,6 @@ fn whole() -> Vec<u8> {
     pack(&entries).expect("few")
 }
 
-fn fit(packed: &mut [u8]) {
-    if packed.len() >= HEAD_BYTES {
-        let body_length = (packed.len() - HEAD_BYTES) as u64;
-        packed[SUM_OFFSET - 8..SUM_OFFSET].copy_from_slice(&body_length.to_le_bytes());
-        let sum = checksum(&packed[..SUM_OFFSET], &packed[HEAD_BYTES..]);
-        packed[SUM_OFFSET..HEAD_BYTES].copy_from_slice(&sum.to_le_bytes());
-    }
-}
-
 fn unpacked(packed: &[u8]) -> Result<Vec<Entry>, String> {
     let mut entries = Vec::new();
     let outcome = unpack(packed, LIMITS, |entry| entries.push(entry));
@@ -73,7 +65,7 @@ fn whatever_is_taken_is_the_one_pack_of_its_entries() {
         for value in 0..=255 {
             let mut edited = packed.clone();
             edited[position] = value;
-            fit(&mut edited);
+            fit_pack(&mut edited);
             if let Ok(entries) = unpacked(&edited) {
                 assert_eq!(
                     pack(&entries).as_deref(),
@@ -95,7 +87,7 @@ fn a_pack_cut_or_extended_anywhere_is_refused_though_its_sum_fits() {
     let packed = whole();
     for length in 0..packed.len() {
         let mut cut = packed[..length].to_vec();
-        fit(&mut cut);
+        fit_pack(&mut cut);
         let refused = unpacked(&cut).expect_err("refused");
         assert!(
             refused.contains("the pack ends too early"),
@@ -104,7 +96,7 @@ fn a_pack_cut_or_extended_anywhere_is_refused_though_its_sum_fits() {
     }
     let mut longer = packed.clone();
     longer.push(0);
-    fit(&mut longer);
+    fit_pack(&mut longer);
     assert_eq!(
         unpacked(&longer),
         Err(format!(
@@ -119,7 +111,7 @@ fn huge_counts_are_refused_before_anything_is_sized_by_them() {
     for part in 0..7 {
         let mut packed = whole();
         packed[12 + part * 4..16 + part * 4].copy_from_slice(&u32::MAX.to_le_bytes());
-        fit(&mut packed);
+        fit_pack(&mut packed);
         let limits = Limits {
             entries: usize::MAX,
             bytes: usize::MAX,
@@ -264,7 +256,7 @@ fn every_rule_is_named_with_its_offset() {
     ]) {
         let mut edited = packed.clone();
         edited[offset] = value;
-        fit(&mut edited);
+        fit_pack(&mut edited);
         let (at, rule) = expected;
         let expected = Err(format!("offset {at}: {rule}"));
         assert_eq!(unpacked(&edited), expected, "{offset} = {value}");
@@ -281,7 +273,7 @@ fn what_no_entry_needs_is_refused() {
     ];
     let mut packed = pack(&entries).expect("few");
     *packed.last_mut().expect("bytes") = 0;
-    fit(&mut packed);
+    fit_pack(&mut packed);
     assert_eq!(
         unpacked(&packed),
         Err("offset 24: a statement that no entry makes".into())
@@ -295,7 +287,7 @@ fn an_ipv4_network_spelt_as_ipv6_is_refused() {
     let start = packed.len() - 18;
     let mapped = 0xffff_0a00_0001_u128;
     packed[start..start + 16].copy_from_slice(&mapped.to_le_bytes());
-    fit(&mut packed);
+    fit_pack(&mut packed);
     assert_eq!(
         unpacked(&packed),
         Err(format!("offset {start}: a network that is not canonical"))

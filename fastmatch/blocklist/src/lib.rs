@@ -21,7 +21,7 @@ mod explain;
 mod facts;
 mod files;
 mod fold;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 #[cfg(test)]
 mod hostile_heads;

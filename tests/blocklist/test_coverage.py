@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from fastmatch._native import Blocklist, Entry
 from proxy.blocklist import coverage
+from proxy.blocklist.batch import NUMBERS
 from tests.support.listed import ipv4_networks
 
 LAST = 0xFFFFFFFF
 
 
 def numbers_of(*ranges: tuple[int, int]) -> array:
-    return array(coverage._NUMBERS, [number for pair in ranges for number in pair])
+    return array(NUMBERS, [number for pair in ranges for number in pair])
 
 
 def ranges_of(addresses: set[int]) -> array:

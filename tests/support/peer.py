@@ -86,7 +86,7 @@ class Peer:
     async def read_exactly(self, count: int) -> bytes:
         pieces = []
         while count:
-            data = await self.receive(count)
+            data = await self.receive(min(count, 262144))
             if not data:
                 raise EOFError(f"ended {count} bytes early")
             pieces.append(data)

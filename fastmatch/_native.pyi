@@ -329,6 +329,31 @@ COUNTERS: Final[tuple[str, ...]]
 GAUGES: Final[tuple[str, ...]]
 
 @final
+class Route:
+    """Which requests take one route, and what differs there. Checked by the `GateConfig` that takes it."""
+
+    def __new__(
+        cls,
+        name: str,
+        *,
+        hosts: Sequence[str] = (),
+        path: str | None = None,
+        path_prefix: str | None = None,
+        methods: Sequence[str] = (),
+        headers: Sequence[tuple[str, str | None]] = (),
+        block_score: float | None = None,
+        observe: bool | None = None,
+        domains: Sequence[Literal["host", "origin", "referer"]] | None = None,
+        body_bytes: int | None = None,
+        host_header: str | None = None,
+    ) -> Route:
+        """None: as the `GateConfig` says. `hosts`: exact, or `*.` and what is below it; none: any.
+
+        `path_prefix` means whole segments, paths are in normal form. `headers`: (name, value), value None:
+        present at all.
+        """
+
+@final
 class GateConfig:
     """Everything a worker decides by, checked and compiled once. Raises ValueError naming the key."""
 
@@ -349,11 +374,13 @@ class GateConfig:
         body_bytes: int = 0,
         response_head_bytes: int = 65536,
         upstream_host: str | None = None,
+        routes: Sequence[Route] | None = None,
     ) -> GateConfig:
         """`domains`: hosts judged beside the client, by default `host`.
 
         `body_bytes`: largest request body, 0 = no limit (413). `upstream_host`: Host to send, None = the
-        client's.
+        client's. `routes`: 1-256, the most specific that fits is taken, by default one for everything;
+        faults in one are named `routes.N.key`.
         """
 
 @final
@@ -383,6 +410,7 @@ IDEMPOTENT: Final[int]
 UPGRADE: Final[int]  # a websocket handshake: expect TUNNEL from Upstream.data
 CLOSE: Final[int]  # the client's connection closes after the answer
 EXPECT_CONTINUE: Final[int]
+NO_ROUTE: Final[int]  # the route of a request that none fits: `out` is our 404
 # Body kinds.
 BODY_NONE: Final[int]
 BODY_LENGTH: Final[int]
@@ -396,6 +424,7 @@ class Downstream:
     def head(self, data: bytes, /) -> tuple[int, int, bytes, int, int, int] | int | None:
         """Feed bytes of a request head (and what follows it).
 
+        `route` is the position in the configuration's routes.
         None: incomplete, the bytes were kept. A negative number: minus the status to answer, then close;
         nothing may reach an upstream. Otherwise (action | flags, route, out, body kind, length, consumed):
         `out` is the upstream's head with as much body as came along when both fit 16 KiB, or the denial;

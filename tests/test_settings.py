@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxy.errors import ConfigError
-from proxy.settings import ListSettings, Settings, default_config_path, load_settings, locate
+from proxy.settings import ListSettings, RouteSettings, Settings, default_config_path, load_settings, locate
 from proxy.settings.toml_lines import key_lines, nearest_line
 
 
@@ -123,6 +123,28 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path):
             '[[lists]]\npath = "a"\nsource = "a"\n[[lists]]\npath = "b"\nsource = "a"\n',
             1,
             ["lists", "two lists", "'a'"],
+        ),
+        ('[[routes]]\nhosts = ["a"]\n', 1, ["routes.0.name", "is missing"]),
+        ('[[routes]]\nname = "a"\nhosts = ["a.*.b"]\n', 3, ["routes.0.hosts.0", "whole labels"]),
+        ('[[routes]]\nname = "a"\nhosts = ["a:80"]\n', 3, ["routes.0.hosts.0", "without a port"]),
+        ('[[routes]]\nname = "a"\nhosts = [1]\n', 3, ["routes.0.hosts.0", "in quotes"]),
+        ('[[routes]]\nname = "a"\npath = "x"\n', 3, ["routes.0.path", "begins with /"]),
+        ('[[routes]]\nname = "a"\npath_prefix = "/x?y"\n', 3, ["routes.0.path_prefix", "queries"]),
+        ('[[routes]]\nname = "a"\npath = "/x"\npath_prefix = "/"\n', 1, ["routes.0", "one of them"]),
+        ('[[routes]]\nname = "a"\nmethods = ["G T"]\n', 3, ["routes.0.methods.0"]),
+        ('[[routes]]\nname = "a"\nheaders = [{ name = "a b" }]\n', 3, ["routes.0.headers.0.name"]),
+        ('[[routes]]\nname = "a"\nblock_score = 0\n', 3, ["routes.0.block_score", "above 0"]),
+        ('[[routes]]\nname = "a"\n[[routes]]\nname = "a"\n', 4, ["routes.1.name", "another route's"]),
+        ('[[routes]]\nname = "a"\nupstream = "b"\n', 3, ["routes.0.upstream", "no upstream 'b'", "default"]),
+        (
+            '[edge]\ndrop_score = 8\n[[routes]]\nname = "a"\nblock_score = 9\n',
+            5,
+            ["routes.0.block_score", "edge.drop_score, which is 8", "is 9"],
+        ),
+        (
+            '[edge]\ndrop_score = 8\n[[routes]]\nname = "a"\nmode = "observe"\n',
+            5,
+            ["routes.0.mode", "not observed"],
         ),
         ('[blocklist]\nnever_block = ["exa mple"]\n', 2, ["blocklist.never_block.0", "domain"]),
         ('[blocklist]\nnever_block = ["10.0.0.0/33"]\n', 2, ["blocklist.never_block.0"]),
@@ -343,11 +365,12 @@ def test_example_shows_every_key_and_its_default(tmp_path):
     shown = tomllib.loads(text)
     defaults = Settings().model_dump(mode="json")
     for section, keys in defaults.items():
-        if section != "lists":
+        if section not in ("lists", "routes"):
             assert set(shown[section]) == set(keys), section
     assert set(shown["edge"]["timeouts"]) == set(defaults["edge"]["timeouts"])
     assert set(shown["edge"]["limits"]) == set(defaults["edge"]["limits"])
     assert set(shown["lists"][0]) == set(ListSettings.model_fields)
+    assert set().union(*shown["routes"]) == set(RouteSettings.model_fields)
     uncommented = (Path(__file__).resolve().parents[1] / "sentra.example.toml").read_text()
     plain = load_settings(write(tmp_path, uncommented)).model_copy(update={"state": Settings().state})
     assert plain == Settings()

@@ -1,7 +1,8 @@
 """Settings -> the configuration that workers get. The edge itself knows nothing of pydantic."""
 
 from proxy.edge.config import EdgeConfig
-from proxy.settings import Settings
+from proxy.edge.config_routes import HeaderMatch, RouteConfig
+from proxy.settings import RouteSettings, Settings
 
 
 def to_edge_config(settings: Settings) -> EdgeConfig:
@@ -44,4 +45,22 @@ def to_edge_config(settings: Settings) -> EdgeConfig:
         pipelined_bytes=limits.pipelined_bytes,
         connection_count=limits.connection_count,
         backlog_count=limits.backlog_count,
+        routes=tuple(_route(route) for route in settings.routes) or (RouteConfig(),),
+    )
+
+
+def _route(route: RouteSettings) -> RouteConfig:
+    return RouteConfig(
+        name=route.name,
+        hosts=route.hosts,
+        path=route.path,
+        path_prefix=route.path_prefix,
+        methods=route.methods,
+        headers=tuple(HeaderMatch(header.name, header.value) for header in route.headers),
+        upstream=route.upstream,
+        block_score=route.block_score,
+        observe=None if route.mode is None else route.mode == "observe",
+        domains=route.domains,
+        body_bytes=route.body_bytes,
+        host_header=route.host_header,
     )

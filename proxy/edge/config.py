@@ -1,14 +1,20 @@
 """The part of the settings that an edge worker works by, in the form that travels in a CONFIGURE frame."""
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Literal
 
 import orjson
+
+from proxy.edge.config_routes import RouteConfig
+from proxy.edge.wire import decode
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeConfig:
-    """Plain values only: seconds, bytes, scores 0-10. A new field needs a default, an older peer may send."""
+    """Plain values only: seconds, bytes, scores 0-10. A new field needs a default, an older peer may send.
+
+    Tables of the settings that repeat are tuples of dataclasses, one file each (`config_routes.py`).
+    """
 
     upstream_host: str = "127.0.0.1"
     upstream_port: int = 8070
@@ -46,6 +52,7 @@ class EdgeConfig:
     pipelined_bytes: int = 65536
     connection_count: int = 20000
     backlog_count: int = 4096
+    routes: tuple[RouteConfig, ...] = (RouteConfig(),)
 
     def to_wire(self) -> bytes:
         return orjson.dumps(asdict(self))
@@ -53,12 +60,4 @@ class EdgeConfig:
     @classmethod
     def from_wire(cls, payload: bytes) -> "EdgeConfig":
         """Fields that this worker does not know are left out. Raises ValueError when not a JSON object."""
-        sent = orjson.loads(payload)
-        if not isinstance(sent, dict):
-            raise ValueError(f"a configuration is an object, not {type(sent).__name__}")
-        known = {field.name for field in fields(cls)}
-        values: dict[str, Any] = {name: value for name, value in sent.items() if name in known}
-        for name in ("trusted_proxies", "domains"):
-            if name in values:
-                values[name] = tuple(values[name])
-        return cls(**values)
+        return decode(cls, orjson.loads(payload))

@@ -3,8 +3,9 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from fastmatch._native import Gate, GateConfig, Segment
+from fastmatch._native import Gate, GateConfig, Route, Segment
 from proxy.edge.config import EdgeConfig
+from proxy.edge.config_routes import RouteConfig
 from proxy.edge.pool import Pool
 from proxy.edge.timers import Deadlines, Wheel
 
@@ -29,6 +30,24 @@ def gate_config(config: EdgeConfig) -> GateConfig:
         body_bytes=config.body_bytes,
         response_head_bytes=config.response_head_bytes,
         upstream_host=config.upstream_host_header,
+        routes=[gate_route(route) for route in config.routes],
+    )
+
+
+def gate_route(route: RouteConfig) -> Route:
+    """The part of a route that Rust decides by; checked when a `GateConfig` takes it."""
+    return Route(
+        route.name,
+        hosts=route.hosts,
+        path=route.path,
+        path_prefix=route.path_prefix,
+        methods=route.methods,
+        headers=[(header.name, header.value) for header in route.headers],
+        block_score=route.block_score,
+        observe=route.observe,
+        domains=route.domains,
+        body_bytes=route.body_bytes,
+        host_header=route.host_header,
     )
 
 

@@ -9,12 +9,14 @@ from proxy.settings.model import (
     Settings,
     TokenSettings,
 )
+from proxy.settings.routes import RouteSettings
 
 __all__ = [
     "BlocklistSettings",
     "ControlSettings",
     "EdgeSettings",
     "ListSettings",
+    "RouteSettings",
     "Settings",
     "TokenSettings",
     "default_config_path",

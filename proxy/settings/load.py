@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from proxy.errors import ConfigError
+from proxy.settings.cross import cross_faults
 from proxy.settings.model import ENVIRONMENT_PREFIX, Settings, lists_folder
 from proxy.settings.toml_lines import KeyPath, key_lines, nearest_line
 
@@ -48,6 +49,8 @@ def load_settings(path: Path | None = None) -> Settings:
         raise ConfigError("\n".join(faults)) from error
     except SettingsError as error:
         raise ConfigError(f"environment: {error}; write lists and tables as JSON") from error
+    if faults := [f"{places.of(key)}: {message}" for key, message in cross_faults(settings)]:
+        raise ConfigError("\n".join(faults))
     return _with_absolute_paths(settings, (path.parent if path is not None else Path()).absolute())
 
 

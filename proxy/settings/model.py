@@ -5,15 +5,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from proxy.settings.routes import MOST_ROUTES, RouteSettings
+from proxy.settings.section import Section
 from proxy.settings.types import (
     Bind,
     BindAddress,
     DomainSubject,
     HeaderToken,
     Hex256,
+    HostHeader,
     ListKind,
     Network,
     NetworkOrDomain,
@@ -30,11 +33,7 @@ from proxy.settings.types import (
 ENVIRONMENT_PREFIX = "SENTRA_"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
-
-
-class TimeoutSettings(_Section):
+class TimeoutSettings(Section):
     """[edge.timeouts]: what a client may take."""
 
     head_seconds: Seconds = 10.0
@@ -46,7 +45,7 @@ class TimeoutSettings(_Section):
     drain_seconds: Seconds = 30.0
 
 
-class LimitSettings(_Section):
+class LimitSettings(Section):
     """[edge.limits]: what a client may send and what a worker may hold."""
 
     head_bytes: Annotated[int, Field(ge=1024, le=262144)] = 16384
@@ -62,7 +61,7 @@ class LimitSettings(_Section):
     backlog_count: Annotated[int, Field(ge=1, le=65535)] = 4096
 
 
-class EdgeSettings(_Section):
+class EdgeSettings(Section):
     """[edge]"""
 
     listen: Bind = BindAddress("0.0.0.0", 8080)
@@ -94,11 +93,11 @@ class EdgeSettings(_Section):
         return value
 
 
-class UpstreamSettings(_Section):
+class UpstreamSettings(Section):
     """[upstream]: the gateway behind the edge."""
 
     url: Upstream = UpstreamUrl("127.0.0.1", 8070)
-    host_header: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9._:\[\]-]{1,255}$")] = None
+    host_header: HostHeader | None = None
     idle_count: Annotated[int, Field(ge=0, le=65536)] = 256
     idle_seconds: Seconds = 15.0
     connect_seconds: Seconds = 2.0
@@ -107,7 +106,7 @@ class UpstreamSettings(_Section):
     write_idle_seconds: Seconds = 30.0
 
 
-class ListSettings(_Section):
+class ListSettings(Section):
     """[[lists]]: one list file."""
 
     path: Path
@@ -130,7 +129,7 @@ class ListSettings(_Section):
         return value
 
 
-class BlocklistSettings(_Section):
+class BlocklistSettings(Section):
     """[blocklist]: how lists are read and what no change may do."""
 
     folder: Path | None = None
@@ -150,7 +149,7 @@ class BlocklistSettings(_Section):
     fold_count: Annotated[int, Field(ge=0, le=1_000_000)] = 4_096
 
 
-class TokenSettings(_Section):
+class TokenSettings(Section):
     """[[control.tokens]]: who may call the admin API, and for what."""
 
     name: SourceName
@@ -175,7 +174,7 @@ class TokenSettings(_Section):
         return self
 
 
-class ControlSettings(_Section):
+class ControlSettings(Section):
     """[control]: the admin API and the ops port."""
 
     admin_listen: Bind = BindAddress("127.0.0.1", 9901)
@@ -203,7 +202,7 @@ class ControlSettings(_Section):
         return value
 
 
-class StateSettings(_Section):
+class StateSettings(Section):
     """[state]: what is kept on disk."""
 
     directory: Path = Path("var")
@@ -219,7 +218,7 @@ class StateSettings(_Section):
         return self.runtime_directory or self.directory / "run"
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """[log]"""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -246,6 +245,7 @@ class Settings(BaseSettings):
 
     edge: EdgeSettings = EdgeSettings()
     upstream: UpstreamSettings = UpstreamSettings()
+    routes: Annotated[tuple[RouteSettings, ...], Field(max_length=MOST_ROUTES)] = ()
     lists: tuple[ListSettings, ...] = ()
     blocklist: BlocklistSettings = BlocklistSettings()
     control: ControlSettings = ControlSettings()

@@ -108,6 +108,27 @@ def _network_or_domain(value: object) -> str:
     return ".".join(labels)
 
 
+def _host_pattern(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a host in quotes")
+    name = value.removeprefix("*.").lower()
+    if "*" in name:
+        raise ValueError(
+            "must be a host name, or *. and a host name: a star stands for whole labels at the front"
+        )
+    if ":" in name and not name.startswith("["):
+        raise ValueError("must be a host without a port, an IPv6 address in brackets")
+    return value.lower()
+
+
+def _route_path(value: object) -> str:
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ValueError("must be a path that begins with /")
+    if "?" in value or "#" in value:
+        raise ValueError("must be a path alone: queries decide nothing")
+    return value
+
+
 def _secret(value: SecretStr) -> SecretStr:
     if len(value.get_secret_value()) < 16:
         raise ValueError("must have at least 16 characters")
@@ -121,6 +142,10 @@ Network = Annotated[str, BeforeValidator(_network)]
 NetworkOrDomain = Annotated[str, BeforeValidator(_network_or_domain)]
 SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$")]
 HeaderToken = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")]
+HostHeader = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\[\]-]{1,255}$")]
+HostPattern = Annotated[str, BeforeValidator(_host_pattern)]
+MethodToken = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,32}$")]
+RoutePath = Annotated[str, BeforeValidator(_route_path)]
 Hex256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 TokenSecret = Annotated[SecretStr, AfterValidator(_secret)]
 ListKind = Literal["exact", "suffix", "below"]

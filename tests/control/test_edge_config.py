@@ -2,8 +2,13 @@
 
 from dataclasses import fields
 
+import orjson
+import pytest
+
 from proxy.control.edge_config import to_edge_config
 from proxy.edge.config import EdgeConfig
+from proxy.edge.config_routes import HeaderMatch, RouteConfig
+from proxy.edge.context import gate_config
 from proxy.settings import load_settings
 
 # Every key that a worker works by, none at its default.
@@ -47,6 +52,20 @@ read_idle_seconds = 16
 write_idle_seconds = 17
 [blocklist]
 on_missing = "open"
+[[routes]]
+name = "api"
+hosts = ["api.example", "*.API.example"]
+path_prefix = "/v1"
+methods = ["GET"]
+headers = [{ name = "X-Tenant", value = "a" }, { name = "X-Key" }]
+block_score = 5
+mode = "enforce"
+domains = ["referer"]
+body_bytes = 19
+host_header = "inner.example"
+[[routes]]
+name = "page"
+path = "/page"
 """
 
 
@@ -70,3 +89,36 @@ def test_every_setting_reaches_the_workers(tmp_path):
     ]
     assert same == []
     assert EdgeConfig.from_wire(made.to_wire()) == made
+
+
+def test_every_key_of_a_route_reaches_the_workers(tmp_path):
+    """Between all routes of the example each key is set once; a route has one path and one upstream."""
+    path = tmp_path / "sentra.toml"
+    path.write_text(_ALL_DIFFERENT)
+    made, default = to_edge_config(load_settings(path)).routes, RouteConfig()
+    assert [route.name for route in made] == ["api", "page"]
+    same = [
+        field.name
+        for field in fields(RouteConfig)
+        if all(getattr(route, field.name) == getattr(default, field.name) for route in made)
+    ]
+    assert same == ["upstream"]
+    assert made[0].hosts == ("api.example", "*.api.example")
+    assert made[0].headers == (HeaderMatch("X-Tenant", "a"), HeaderMatch("X-Key"))
+
+
+def test_routes_reach_rust_whole(tmp_path):
+    """What the settings let through, the tables take."""
+    path = tmp_path / "sentra.toml"
+    path.write_text(_ALL_DIFFERENT)
+    gate_config(to_edge_config(load_settings(path)))
+
+
+def test_what_a_worker_does_not_know_is_left_out_at_any_depth():
+    """Control may be newer than a worker that has not been replaced yet."""
+    sent = {"routes": [{"name": "a", "headers": [{"name": "X-A", "sign": 1}], "colour": "red"}], "speed": 9}
+    assert EdgeConfig.from_wire(orjson.dumps(sent)) == EdgeConfig(
+        routes=(RouteConfig(name="a", headers=(HeaderMatch("X-A"),)),)
+    )
+    with pytest.raises(ValueError, match="a RouteConfig is an object, not str"):
+        EdgeConfig.from_wire(b'{"routes": ["a"]}')

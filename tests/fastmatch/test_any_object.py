@@ -112,6 +112,7 @@ KEYWORDS: dict[str, Callable[..., object]] = {
     "ipv4_ranges": BLOCKLIST.ipv4_ranges,
     "unpack_entries": lambda **arguments: unpack_entries(pack_entries(ENTRIES), **arguments),
     "GateConfig": _native.GateConfig,
+    "Route": lambda **arguments: _native.GateConfig(routes=[_native.Route("a", **arguments)]),
 }
 NAMES = {
     "Entry": "score kind disposition origin categories sources reason first_seen last_seen expires",
@@ -123,7 +124,8 @@ NAMES = {
     "ipv4_ranges": "source minimum_score",
     "unpack_entries": "limit",
     "GateConfig": "trusted_proxies block_score drop_score observe domains on_missing scheme via head_bytes "
-    "target_bytes header_count body_bytes response_head_bytes upstream_host",
+    "target_bytes header_count body_bytes response_head_bytes upstream_host routes",
+    "Route": "hosts path path_prefix methods headers block_score observe domains body_bytes host_header",
 }
 
 

@@ -18,13 +18,11 @@ pub const BODY_NONE: u32 = 0;
 pub const BODY_LENGTH: u32 = 1;
 pub const BODY_CHUNKED: u32 = 2;
 
-/// One route so far.
-const ROUTE: u32 = 0;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Action {
     /// `FORWARD` or `DENY`, with flags.
     pub action: u32,
+    /// Its place in the configuration, or `NO_ROUTE`.
     pub route: u32,
     pub body_kind: u32,
     /// What remains of a length-delimited body after the output, -1 when chunked.
@@ -53,6 +51,7 @@ impl Action {
         body: &RequestBody,
         closes: bool,
         consumed: usize,
+        route: u32,
     ) -> Self {
         let (body_kind, length) = match (head.framing, body) {
             (Framing::Chunked, _) => (BODY_CHUNKED, -1),
@@ -72,7 +71,7 @@ impl Action {
         ]);
         Self {
             action: FORWARD | flags,
-            route: ROUTE,
+            route,
             body_kind,
             length,
             consumed,
@@ -80,10 +79,10 @@ impl Action {
     }
 
     /// The output is the whole answer to the client.
-    pub(crate) fn answered(body_is_done: bool, closes: bool, consumed: usize) -> Self {
+    pub(crate) fn answered(body_is_done: bool, closes: bool, consumed: usize, route: u32) -> Self {
         Self {
             action: DENY | flags([(body_is_done, BODY_DONE), (closes, CLOSE)]),
-            route: ROUTE,
+            route,
             body_kind: BODY_NONE,
             length: 0,
             consumed,

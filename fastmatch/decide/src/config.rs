@@ -1,11 +1,14 @@
 //! What the operator wrote -> tables that requests are decided by. Every check is here, once, with the key's name.
 
 use std::fmt;
+use std::sync::Arc;
 
-use http1::Limits;
-use http1::target::Host;
+use http1::request::RequestHead;
+use http1::{Limits, Refusal};
 
 use crate::network::TrustedNetworks;
+use crate::route::{NO_ROUTE, Route, RouteSettings, body_limit, host_field};
+use crate::router::{MOST_ROUTES, Router};
 
 /// Plain values, as they come from the settings.
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub struct Settings {
     pub body_bytes: u64,
     pub response_head_bytes: usize,
     pub upstream_host: Option<String>,
+    /// Scores, modes, domains, limits and hosts above are what a route does not say itself.
+    pub routes: Vec<RouteSettings>,
 }
 
 impl Default for Settings {
@@ -43,18 +48,33 @@ impl Default for Settings {
             body_bytes: 0,
             response_head_bytes: 65_536,
             upstream_host: None,
+            routes: vec![RouteSettings::named("default")],
         }
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
+    /// Place of the route whose key it is.
+    pub route: Option<usize>,
     pub key: &'static str,
     pub reason: String,
 }
 
+impl ConfigError {
+    pub(crate) fn of_route(self, index: usize) -> Self {
+        Self {
+            route: Some(index),
+            ..self
+        }
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(index) = self.route {
+            write!(formatter, "routes.{index}.")?;
+        }
         write!(formatter, "{}: {}", self.key, self.reason)
     }
 }
@@ -73,19 +93,17 @@ pub struct Domains {
 #[derive(Clone, Debug)]
 pub struct Tables {
     pub(crate) trusted: TrustedNetworks,
-    /// Scores in tenths.
-    pub(crate) block_score: u8,
+    /// Tenths.
     pub(crate) drop_score: Option<u8>,
-    pub(crate) observe: bool,
-    pub(crate) domains: Domains,
     pub(crate) fails_open: bool,
     pub(crate) is_https: bool,
     pub(crate) via: Vec<u8>,
     pub(crate) request_limits: Limits,
     pub(crate) response_limits: Limits,
-    /// `u64::MAX` when there is no limit.
-    pub(crate) body_bytes: u64,
-    pub(crate) upstream_host: Option<Vec<u8>>,
+    router: Router,
+    routes: Box<[Arc<Route>]>,
+    /// What a request is judged by that no route fits, before it is answered 404.
+    fallback: Arc<Route>,
 }
 
 impl Tables {
@@ -94,26 +112,8 @@ impl Tables {
         let is_https = one_of("scheme", &settings.scheme, ["http", "https"])?;
         let trusted = TrustedNetworks::parse(settings.trusted_proxies.iter().map(String::as_str))
             .map_err(|reason| error("trusted_proxies", reason))?;
-        let mut domains = Domains::default();
-        for name in &settings.domains {
-            match name.as_str() {
-                "host" => domains.host = true,
-                "origin" => domains.origin = true,
-                "referer" => domains.referer = true,
-                _ => {
-                    return Err(error(
-                        "domains",
-                        format!("{name:?} is not host, origin or referer"),
-                    ));
-                }
-            }
-        }
         if !http1::is_token(settings.via.as_bytes()) {
             return Err(error("via", format!("{:?} is not a token", settings.via)));
-        }
-        if let Some(host) = &settings.upstream_host {
-            Host::parse(host.as_bytes())
-                .map_err(|_| error("upstream_host", format!("{host:?} is not a host")))?;
         }
         let head_bytes = in_range("head_bytes", settings.head_bytes, 256, 1 << 20)?;
         let field_count = in_range(
@@ -126,12 +126,10 @@ impl Tables {
             .drop_score
             .map(|score| tenths("drop_score", score))
             .transpose()?;
+        let fallback = fallback_of(settings)?;
         Ok(Self {
             trusted,
-            block_score: tenths("block_score", settings.block_score)?,
             drop_score,
-            observe: settings.observe,
-            domains,
             fails_open,
             is_https,
             via: settings.via.clone().into_bytes(),
@@ -150,17 +148,95 @@ impl Tables {
                 target_bytes: 0,
                 field_count: http1::FIELD_CAPACITY,
             },
-            body_bytes: match settings.body_bytes {
-                0 => u64::MAX,
-                limit => limit,
-            },
-            upstream_host: settings.upstream_host.clone().map(String::into_bytes),
+            router: Router::compile(&settings.routes)?,
+            routes: compile_routes(&settings.routes, &fallback)?,
+            fallback: Arc::new(fallback),
         })
+    }
+
+    /// The route that a request takes; the fallback, whose index is `NO_ROUTE`, when none fits.
+    #[inline]
+    pub(crate) fn route_of(&self, head: &RequestHead<'_, '_>) -> Result<&Arc<Route>, Refusal> {
+        let found = self.router.find(head)?;
+        Ok(found
+            .and_then(|index| self.routes.get(index))
+            .unwrap_or(&self.fallback))
+    }
+
+    /// The route of the same name in this configuration, which may be newer than the one that `route` is from.
+    pub(crate) fn successor<'t>(&'t self, route: &'t Arc<Route>) -> &'t Arc<Route> {
+        let at_same_place = usize::try_from(route.index)
+            .ok()
+            .and_then(|index| self.routes.get(index));
+        at_same_place
+            .filter(|other| other.name == route.name)
+            .or_else(|| self.routes.iter().find(|other| other.name == route.name))
+            .unwrap_or(route)
     }
 }
 
-fn error(key: &'static str, reason: String) -> ConfigError {
-    ConfigError { key, reason }
+/// The defaults that routes inherit, as a route of its own.
+fn fallback_of(settings: &Settings) -> Result<Route, ConfigError> {
+    let host = settings.upstream_host.as_deref();
+    Ok(Route {
+        name: Box::default(),
+        index: NO_ROUTE,
+        block_score: tenths("block_score", settings.block_score)?,
+        observe: settings.observe,
+        domains: parse_domains(&settings.domains)?,
+        body_bytes: body_limit(settings.body_bytes),
+        host: host
+            .map(|host| host_field("upstream_host", host))
+            .transpose()?,
+    })
+}
+
+fn compile_routes(
+    routes: &[RouteSettings],
+    inherited: &Route,
+) -> Result<Box<[Arc<Route>]>, ConfigError> {
+    if routes.is_empty() || routes.len() > MOST_ROUTES {
+        let reason = format!(
+            "there are {}; 1-{MOST_ROUTES} can be told apart",
+            routes.len()
+        );
+        return Err(error("routes", reason));
+    }
+    let mut compiled: Vec<Arc<Route>> = Vec::with_capacity(routes.len());
+    for (index, route) in (0..).zip(routes) {
+        if route.name.is_empty() || compiled.iter().any(|other| *other.name == *route.name) {
+            let reason = format!("{:?} is empty or another route's too", route.name);
+            return Err(error("name", reason).of_route(compiled.len()));
+        }
+        let route = Route::compile(route, index, inherited)
+            .map_err(|fault| fault.of_route(compiled.len()))?;
+        compiled.push(Arc::new(route));
+    }
+    Ok(compiled.into_boxed_slice())
+}
+
+pub(crate) fn parse_domains(names: &[String]) -> Result<Domains, ConfigError> {
+    let mut domains = Domains::default();
+    for name in names {
+        match name.as_str() {
+            "host" => domains.host = true,
+            "origin" => domains.origin = true,
+            "referer" => domains.referer = true,
+            _ => {
+                let reason = format!("{name:?} is not host, origin or referer");
+                return Err(error("domains", reason));
+            }
+        }
+    }
+    Ok(domains)
+}
+
+pub(crate) fn error(key: &'static str, reason: String) -> ConfigError {
+    ConfigError {
+        route: None,
+        key,
+        reason,
+    }
 }
 
 /// Is it the second of the two?
@@ -188,7 +264,7 @@ fn in_range(
 }
 
 /// 0 is refused: every entry of every list would block, known good ones' neighbours included.
-fn tenths(key: &'static str, score: f64) -> Result<u8, ConfigError> {
+pub(crate) fn tenths(key: &'static str, score: f64) -> Result<u8, ConfigError> {
     let scaled = (score * 10.0).round();
     if !(1.0..=100.0).contains(&scaled) {
         return Err(error(key, format!("{score} is not within 0.1-10")));
@@ -237,6 +313,7 @@ mod tests {
     #[test]
     fn scores_become_tenths() {
         let tables = Tables::compile(&Settings::default()).expect("defaults are valid");
-        assert_eq!((tables.block_score, tables.drop_score), (70, None));
+        assert_eq!((tables.fallback.block_score, tables.drop_score), (70, None));
+        assert_eq!(tables.routes[0].block_score, 70);
     }
 }

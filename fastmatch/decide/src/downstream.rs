@@ -22,6 +22,7 @@ use crate::gate::{Gate, InvalidPeer, Snapshot, parse_peer};
 use crate::identity::identify;
 use crate::judge::{Judgement, judge};
 use crate::request_body::{BodyPart, RequestBody};
+use crate::route::{NO_ROUTE, Route};
 use crate::segment::Counter;
 
 /// Head and body travel as one piece up to here: copying is cheaper than a second system call.
@@ -33,6 +34,13 @@ struct Rest<'d> {
     data: &'d [u8],
     /// Bytes of the input that the head took.
     head: usize,
+}
+
+/// What was found out about who asks.
+#[derive(Clone, Copy)]
+struct Trust<'j> {
+    peer_is_trusted: bool,
+    judgement: Option<Judgement<'j, 'j>>,
 }
 
 pub struct Downstream {
@@ -146,7 +154,7 @@ impl Downstream {
         }
     }
 
-    /// Identity, verdict, policy, output: the order in which nothing is believed too early.
+    /// Route, identity, verdict, policy, output: the order in which nothing is believed too early.
     fn decide(
         &mut self,
         snapshot: &Snapshot,
@@ -156,7 +164,9 @@ impl Downstream {
     ) -> Result<Action, Refusal> {
         let tables = &snapshot.tables;
         self.exchange.take_head(head);
-        if matches!(head.framing, Framing::Length(length) if length > tables.body_bytes) {
+        let route = tables.route_of(head)?;
+        self.exchange.take_route(route);
+        if matches!(head.framing, Framing::Length(length) if length > route.body_bytes) {
             return Err(Refusal::BodyTooLarge);
         }
         let peer_is_trusted = self.identify(head, tables)?;
@@ -164,7 +174,7 @@ impl Downstream {
             return Err(Refusal::Loop);
         }
         let is_last_hop = forward::max_forwards(head)? == Some(0);
-        self.exchange.hosts.collect(head, tables.domains);
+        self.exchange.hosts.collect(head, route.domains);
         // Taken out for as long as the verdict points into them.
         let hosts = std::mem::take(&mut self.exchange.hosts);
         let judgement = match &snapshot.list {
@@ -172,15 +182,24 @@ impl Downstream {
             None if tables.fails_open => None,
             None => return Err(Refusal::NoList),
         };
-        let blocking = judgement.filter(|judgement| judgement.score >= tables.block_score);
+        let blocking = judgement.filter(|judgement| judgement.score >= route.block_score);
         let action = match blocking {
-            Some(judgement) if !tables.observe => self.deny(&judgement, head, rest, out),
+            Some(judgement) if !route.observe => self.deny(&judgement, head, rest, out),
             _ if is_last_hop => self.answer_instead(204, rest, out),
             _ => {
                 if let Some(judgement) = &blocking {
                     self.tell(judgement, head, Counter::Observed, "observed");
                 }
-                self.forward(tables, head, peer_is_trusted, judgement, rest, out)
+                if route.index == NO_ROUTE {
+                    self.gate.count(Counter::Unrouted, 1);
+                    self.answer_instead(404, rest, out)
+                } else {
+                    let trust = Trust {
+                        peer_is_trusted,
+                        judgement,
+                    };
+                    self.forward((tables, route), head, trust, rest, out)
+                }
             }
         };
         self.exchange.hosts = hosts;
@@ -203,32 +222,33 @@ impl Downstream {
 
     fn forward(
         &mut self,
-        tables: &Tables,
+        (tables, route): (&Tables, &Route),
         head: &RequestHead<'_, '_>,
-        peer_is_trusted: bool,
-        judgement: Option<Judgement<'_, '_>>,
+        trust: Trust<'_>,
         rest: Rest<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Action, Refusal> {
         let start = out.len();
         let forward = Forward {
             tables,
+            route,
             peer: self.peer,
             peer_text: &self.peer_text,
             client: self.exchange.client,
             chain: &self.chain,
-            peer_is_trusted,
+            peer_is_trusted: trust.peer_is_trusted,
             request_id: &self.exchange.request_id,
-            judgement,
+            judgement: trust.judgement,
         };
         forward::write(out, head, &forward);
         let room = TOGETHER_BYTES.saturating_sub(out.len() - start);
         let body = &mut self.exchange.body;
-        let consumed = rest.head + body.take_along(rest.data, room, tables.body_bytes, out)?;
+        let consumed = rest.head + body.take_along(rest.data, room, route.body_bytes, out)?;
         self.exchange.forwarded(&self.gate);
         self.gate.count(Counter::BytesReceived, consumed as u64);
         let closes = !self.keeps_alive();
-        Ok(Action::forward(head, &self.exchange.body, closes, consumed))
+        let body = &self.exchange.body;
+        Ok(Action::forward(head, body, closes, consumed, route.index))
     }
 
     fn deny(
@@ -267,8 +287,8 @@ impl Downstream {
 
     /// Feeds body bytes. Output is appended to `out`, unless the input is the output.
     pub fn body(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<BodyPart, Refusal> {
-        let limit = match self.exchange.body {
-            RequestBody::Chunked(..) => self.gate.load().tables.body_bytes,
+        let limit = match (&self.exchange.body, &self.exchange.route) {
+            (RequestBody::Chunked(..), Some(route)) => route.body_bytes,
             _ => u64::MAX,
         };
         let part = self.exchange.body.feed(data, limit, out).inspect_err(|_| {
@@ -293,7 +313,14 @@ impl Downstream {
         self.gate.count(Counter::BytesReceived, consumed as u64);
         self.write_answer(status, closes, out);
         self.exchange.record(&self.gate, status, Instant::now());
-        Ok(Action::answered(body_length.is_some(), closes, consumed))
+        let route = &self.exchange.route;
+        let route = route.as_ref().map_or(NO_ROUTE, |route| route.index);
+        Ok(Action::answered(
+            body_length.is_some(),
+            closes,
+            consumed,
+            route,
+        ))
     }
 
     pub(crate) fn keeps_alive(&self) -> bool {
@@ -340,11 +367,14 @@ impl Downstream {
     /// Would the current list deny the last exchange? Its client and hosts are kept until the next head.
     pub fn rejudge(&self) -> bool {
         let snapshot = self.gate.load();
-        let Some(list) = snapshot.list.as_ref().filter(|_| !snapshot.tables.observe) else {
+        let (Some(list), Some(route)) = (&snapshot.list, &self.exchange.route) else {
             return false;
         };
-        judge(list, self.exchange.client, &self.exchange.hosts)
-            .is_some_and(|judgement| judgement.score >= snapshot.tables.block_score)
+        // An open stream is held to what is asked of its route now, not when it began.
+        let route = snapshot.tables.successor(route);
+        !route.observe
+            && judge(list, self.exchange.client, &self.exchange.hosts)
+                .is_some_and(|judgement| judgement.score >= route.block_score)
     }
 
     pub fn client(&self) -> IpAddr {

@@ -1,6 +1,7 @@
 //! The one mutable record: what an exchange is, from the first byte of its head to its entry in the counters.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use http1::Version;
@@ -11,6 +12,7 @@ use crate::histogram::Histogram;
 use crate::judge::Hosts;
 use crate::request_body::RequestBody;
 use crate::request_id::RequestId;
+use crate::route::Route;
 use crate::segment::{Counter, Gauge};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct Exchange {
     pub is_upgrade: bool,
     pub body: RequestBody,
     pub hosts: Hosts,
+    /// Of the last head, whose configuration may be gone by now.
+    pub route: Option<Arc<Route>>,
 }
 
 impl Exchange {
@@ -53,6 +57,7 @@ impl Exchange {
             is_upgrade: false,
             body: RequestBody::Done,
             hosts: Hosts::default(),
+            route: None,
         }
     }
 
@@ -76,6 +81,17 @@ impl Exchange {
         self.is_head = head.method == Method::Head;
         self.is_upgrade = head.is_websocket;
         self.body = RequestBody::new(head.framing);
+    }
+
+    /// Kept from request to request: counting references costs more than seeing that it is the same route again.
+    pub fn take_route(&mut self, route: &Arc<Route>) {
+        if !self
+            .route
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, route))
+        {
+            self.route = Some(Arc::clone(route));
+        }
     }
 
     /// From here on it counts as in flight.

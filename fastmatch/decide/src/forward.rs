@@ -16,12 +16,14 @@ use crate::config::Tables;
 use crate::events;
 use crate::judge::Judgement;
 use crate::request_id::RequestId;
+use crate::route::Route;
 
 /// HTTP/1.0 clients may leave Host out; the upstream speaks 1.1 and may not.
 const NO_HOST: &[u8] = b"localhost";
 
 pub struct Forward<'f> {
     pub tables: &'f Tables,
+    pub route: &'f Route,
     pub peer: IpAddr,
     pub peer_text: &'f [u8],
     pub client: IpAddr,
@@ -86,7 +88,7 @@ pub fn write(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, forward: &Forward<'_
     out.extend_from_slice(path);
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let received_host = head.host.map_or(NO_HOST, |host| host.text);
-    let host = forward.tables.upstream_host.as_deref();
+    let host = forward.route.host.as_deref();
     field(out, b"Host", host.unwrap_or(received_host));
     fields::copy(out, head.source, head.fields, head.kinds, |kind, name| {
         keeps(head, forward, kind, name)

@@ -43,6 +43,8 @@ numbered! {
     Observed = "observed",
     /// At accept, before a byte was read.
     Dropped = "dropped",
+    /// No route fits: 404.
+    Unrouted = "unrouted",
     /// Requests that broke a rule of the codec.
     Refused = "refused",
     BytesReceived = "bytes_received",
@@ -82,7 +84,7 @@ numbered! {
 }
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SENTRASG");
-const LAYOUT_VERSION: u64 = 1;
+const LAYOUT_VERSION: u64 = 2;
 const LINE_WORDS: usize = 8;
 const HEADER_WORDS: usize = LINE_WORDS;
 const GAUGE_START: usize = COUNTERS.len().next_multiple_of(LINE_WORDS);
@@ -293,7 +295,7 @@ mod tests {
         let error = Segment::open(segment.descriptor()).err().expect("refused");
         assert_eq!(
             error.to_string(),
-            "segment layout version is 99, expected 1"
+            "segment layout version is 99, expected 2"
         );
         segment.memory.words()[1].store(LAYOUT_VERSION, Ordering::Relaxed);
         segment.memory.words()[2].store(u64::MAX, Ordering::Relaxed);

@@ -18,7 +18,7 @@ pub mod request;
 pub mod response;
 pub mod target;
 
-pub use octets::{is_field_value, is_token, parse_decimal};
+pub use octets::{is_field_value, is_target, is_token, parse_decimal};
 pub use refusal::Refusal;
 
 /// Only these two are spoken; everything else is refused with 505.

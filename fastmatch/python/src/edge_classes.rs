@@ -2,6 +2,7 @@
 
 mod codec;
 mod gate;
+mod route;
 mod segment;
 
 use pyo3::prelude::*;
@@ -11,6 +12,7 @@ use decide::{action, upstream};
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<segment::PySegment>()?;
+    module.add_class::<route::PyRoute>()?;
     module.add_class::<gate::PyGateConfig>()?;
     module.add_class::<gate::PyGate>()?;
     module.add_class::<codec::PyDownstream>()?;
@@ -26,6 +28,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         ("UPGRADE", action::UPGRADE),
         ("CLOSE", action::CLOSE),
         ("EXPECT_CONTINUE", action::EXPECT_CONTINUE),
+        ("NO_ROUTE", decide::NO_ROUTE),
         ("BODY_NONE", action::BODY_NONE),
         ("BODY_LENGTH", action::BODY_LENGTH),
         ("BODY_CHUNKED", action::BODY_CHUNKED),

@@ -7,6 +7,7 @@ use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::route::PyRoute;
 use super::segment::PySegment;
 use crate::blocklist_classes::{PyBlocklist, Within};
 
@@ -34,9 +35,10 @@ impl PyGateConfig {
         body_bytes = Within(0),
         response_head_bytes = Within(65536),
         upstream_host = None,
+        routes = None,
     ), text_signature = "(*, trusted_proxies=(), block_score=7.0, drop_score=None, observe=False, domains=['host'], \
         on_missing='closed', scheme='http', via='sentra', head_bytes=16384, target_bytes=8192, header_count=100, \
-        body_bytes=0, response_head_bytes=65536, upstream_host=None)")]
+        body_bytes=0, response_head_bytes=65536, upstream_host=None, routes=None)")]
     #[expect(
         clippy::too_many_arguments,
         reason = "keyword-only settings, one for each key"
@@ -56,6 +58,7 @@ impl PyGateConfig {
         body_bytes: Within<u64>,
         response_head_bytes: Within<usize>,
         upstream_host: Option<String>,
+        routes: Option<Vec<PyRef<'_, PyRoute>>>,
     ) -> PyResult<Self> {
         let settings = Settings {
             trusted_proxies,
@@ -72,6 +75,10 @@ impl PyGateConfig {
             body_bytes: body_bytes.0,
             response_head_bytes: response_head_bytes.0,
             upstream_host,
+            routes: match routes {
+                Some(routes) => routes.iter().map(|route| route.settings.clone()).collect(),
+                None => Settings::default().routes,
+            },
         };
         let tables =
             Tables::compile(&settings).map_err(|error| PyValueError::new_err(error.to_string()))?;

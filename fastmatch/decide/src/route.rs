@@ -1,0 +1,93 @@
+//! What the operator wrote about one route -> what a request that takes it is decided by.
+
+use http1::target::Host;
+
+use crate::config::{ConfigError, Domains, error, parse_domains, tenths};
+
+/// The route of a request that none fits.
+pub const NO_ROUTE: u32 = u32::MAX;
+
+/// Plain values. What is `None` is inherited from the defaults of all routes.
+#[derive(Clone, Debug, Default)]
+pub struct RouteSettings {
+    pub name: String,
+    /// Exact names, or `*.` and what is below; empty: any.
+    pub hosts: Vec<String>,
+    pub path: Option<String>,
+    pub path_prefix: Option<String>,
+    pub methods: Vec<String>,
+    /// Without a value: present at all.
+    pub headers: Vec<(String, Option<String>)>,
+    pub block_score: Option<f64>,
+    pub observe: Option<bool>,
+    pub domains: Option<Vec<String>>,
+    pub body_bytes: Option<u64>,
+    pub host_header: Option<String>,
+}
+
+impl RouteSettings {
+    /// Everything, as the defaults say.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
+/// What differs between routes, with everything inherited filled in.
+#[derive(Clone, Debug)]
+pub struct Route {
+    pub(crate) name: Box<str>,
+    /// Its place in the configuration, or `NO_ROUTE`.
+    pub(crate) index: u32,
+    /// Tenths.
+    pub(crate) block_score: u8,
+    pub(crate) observe: bool,
+    pub(crate) domains: Domains,
+    /// `u64::MAX` when there is no limit.
+    pub(crate) body_bytes: u64,
+    /// Sent instead of the client's Host.
+    pub(crate) host: Option<Vec<u8>>,
+}
+
+impl Route {
+    /// `inherited` is the route that stands for the defaults.
+    pub(crate) fn compile(
+        settings: &RouteSettings,
+        index: u32,
+        inherited: &Self,
+    ) -> Result<Self, ConfigError> {
+        Ok(Self {
+            name: settings.name.clone().into_boxed_str(),
+            index,
+            block_score: settings
+                .block_score
+                .map_or(Ok(inherited.block_score), |score| {
+                    tenths("block_score", score)
+                })?,
+            observe: settings.observe.unwrap_or(inherited.observe),
+            domains: settings
+                .domains
+                .as_deref()
+                .map_or(Ok(inherited.domains), parse_domains)?,
+            body_bytes: settings.body_bytes.map_or(inherited.body_bytes, body_limit),
+            host: match &settings.host_header {
+                Some(host) => Some(host_field("host_header", host)?),
+                None => inherited.host.clone(),
+            },
+        })
+    }
+}
+
+/// 0 is no limit.
+pub(crate) fn body_limit(bytes: u64) -> u64 {
+    if bytes == 0 { u64::MAX } else { bytes }
+}
+
+pub(crate) fn host_field(key: &'static str, host: &str) -> Result<Vec<u8>, ConfigError> {
+    match Host::parse(host.as_bytes()) {
+        Ok(_) => Ok(host.as_bytes().to_vec()),
+        Err(_) => Err(error(key, format!("{host:?} is not a host"))),
+    }
+}

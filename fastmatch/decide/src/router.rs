@@ -1,0 +1,397 @@
+//! Host, path, method and fields of a request -> the most specific route that fits.
+//!
+//! An exact host comes before a wildcard, a longer wildcard before a shorter one, those before routes for any host; within
+//! a host an exact path before a longer prefix before a shorter one before any path; then routes that name methods, then
+//! those that name more fields, then the order of the file. A route that does not fit gives way to the next one, so the
+//! answer is that of a scan over all of them.
+//!
+//! Cost: a hash lookup for each host pattern that can fit, and within it for each prefix length that is configured and
+//! ends where a segment does; nothing at all for one route that takes everything.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::net::Ipv6Addr;
+
+use http1::Refusal;
+use http1::field::{self, FieldKind};
+use http1::request::{RequestHead, is_named_by_connection};
+use http1::target::Host;
+
+use crate::config::{ConfigError, error};
+use crate::forward::path_of;
+use crate::path::{Readings, normal};
+use crate::route::RouteSettings;
+
+/// Routes in one configuration: each has counters in shared memory.
+pub const MOST_ROUTES: usize = 256;
+
+type Text = Box<[u8]>;
+
+/// What a route asks besides host and path.
+#[derive(Clone, Debug)]
+struct Conditions {
+    /// Empty: any.
+    methods: Box<[Text]>,
+    fields: Box<[(Text, Option<Text>)]>,
+}
+
+/// Routes of one host, by path. Each list is in order of preference.
+#[derive(Clone, Debug, Default)]
+struct Paths {
+    exact: HashMap<Text, Vec<u16>>,
+    /// Without a slash at the end: `/` is empty.
+    prefixes: HashMap<Text, Vec<u16>>,
+    /// Lengths of the prefixes, longest first.
+    lengths: Vec<usize>,
+    any: Vec<u16>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Router {
+    /// One route without conditions: nothing has to be looked at.
+    takes_everything: bool,
+    looks_at_paths: bool,
+    exact: HashMap<Text, Paths>,
+    /// `*.a.example` stands under `a.example`.
+    below: HashMap<Text, Paths>,
+    /// Lengths of the keys of `below`, longest first.
+    lengths: Vec<usize>,
+    any: Paths,
+    conditions: Vec<Conditions>,
+}
+
+impl Router {
+    pub fn compile(routes: &[RouteSettings]) -> Result<Self, ConfigError> {
+        let mut made = Self {
+            takes_everything: false,
+            looks_at_paths: false,
+            exact: HashMap::new(),
+            below: HashMap::new(),
+            lengths: Vec::new(),
+            any: Paths::default(),
+            conditions: Vec::with_capacity(routes.len()),
+        };
+        for (index, route) in routes.iter().enumerate() {
+            made.add(index, route)
+                .map_err(|fault| fault.of_route(index))?;
+        }
+        made.sort();
+        made.takes_everything = match routes {
+            [only] => {
+                only.hosts.is_empty()
+                    && only.methods.is_empty()
+                    && only.headers.is_empty()
+                    && only.path.is_none()
+                    && only.path_prefix.is_none()
+            }
+            _ => false,
+        };
+        Ok(made)
+    }
+
+    fn add(&mut self, index: usize, route: &RouteSettings) -> Result<(), ConfigError> {
+        let number = u16::try_from(index).unwrap_or(u16::MAX);
+        self.conditions.push(Conditions::compile(route)?);
+        let path = PathRule::compile(route)?;
+        self.looks_at_paths |= !matches!(path, PathRule::Any);
+        if route.hosts.is_empty() {
+            self.any.add(&path, number);
+        }
+        for host in &route.hosts {
+            let (name, is_wildcard) = match host.strip_prefix("*.") {
+                Some(name) => (name, true),
+                None => (host.as_str(), false),
+            };
+            let key = host_key(host, name, is_wildcard)?;
+            let of_kind = if is_wildcard {
+                &mut self.below
+            } else {
+                &mut self.exact
+            };
+            of_kind.entry(key).or_default().add(&path, number);
+        }
+        Ok(())
+    }
+
+    /// Most specific first, everywhere.
+    fn sort(&mut self) {
+        self.lengths = lengths(self.below.keys());
+        let (exact, below) = (self.exact.values_mut(), self.below.values_mut());
+        for paths in exact.chain(below).chain([&mut self.any]) {
+            paths.sort(&self.conditions);
+        }
+    }
+
+    /// The route, by its place in the configuration. A path that would take two routes, depending on who reads it, is
+    /// refused: the one we chose would not be the one that the upstream serves.
+    pub fn find(&self, head: &RequestHead<'_, '_>) -> Result<Option<usize>, Refusal> {
+        if self.takes_everything {
+            return Ok(Some(0));
+        }
+        let readings = self.readings(head)?;
+        let found = self.first(head, &readings.as_data);
+        if let Some(as_slash) = &readings.as_slash {
+            if self.first(head, as_slash) != found {
+                return Err(Refusal::Target);
+            }
+        }
+        Ok(found)
+    }
+
+    fn readings<'b>(&self, head: &RequestHead<'_, 'b>) -> Result<Readings<'b>, Refusal> {
+        let path = match path_of(&head.target) {
+            b"" => b"/",
+            path => path,
+        };
+        if self.looks_at_paths {
+            return Readings::of(path);
+        }
+        Ok(Readings {
+            as_data: Cow::Borrowed(path),
+            as_slash: None,
+        })
+    }
+
+    fn first(&self, head: &RequestHead<'_, '_>, path: &[u8]) -> Option<usize> {
+        let mut buffer = [0; HOST_BYTES];
+        let host = folded_host(head.host.as_ref(), &mut buffer);
+        self.hosts(host)
+            .flat_map(|paths| paths.candidates(path))
+            .flatten()
+            .map(|&number| usize::from(number))
+            .find(|&index| self.conditions[index].fit(head))
+    }
+
+    /// Most specific first.
+    fn hosts<'r>(&'r self, host: &[u8]) -> impl Iterator<Item = &'r Paths> {
+        let exact = self.exact.get(host);
+        let below = self.lengths.iter().filter_map(move |&length| {
+            let start = host.len().checked_sub(length)?;
+            let dot = start.checked_sub(1)?;
+            // Something has to stand before the dot.
+            (dot > 0 && host[dot] == b'.')
+                .then(|| self.below.get(&host[start..]))
+                .flatten()
+        });
+        exact.into_iter().chain(below).chain([&self.any])
+    }
+}
+
+impl Paths {
+    fn add(&mut self, path: &PathRule, number: u16) {
+        let list = match path {
+            PathRule::Exact(path) => self.exact.entry(path.clone()).or_default(),
+            PathRule::Prefix(path) => self.prefixes.entry(path.clone()).or_default(),
+            PathRule::Any => &mut self.any,
+        };
+        // One route may name a host twice.
+        if !list.contains(&number) {
+            list.push(number);
+        }
+    }
+
+    fn sort(&mut self, conditions: &[Conditions]) {
+        self.lengths = lengths(self.prefixes.keys());
+        let (exact, prefixes) = (self.exact.values_mut(), self.prefixes.values_mut());
+        for list in exact.chain(prefixes).chain([&mut self.any]) {
+            list.sort_by_key(|&number| {
+                let conditions = &conditions[usize::from(number)];
+                (
+                    conditions.methods.is_empty(),
+                    usize::MAX - conditions.fields.len(),
+                    number,
+                )
+            });
+        }
+    }
+
+    /// Lists of routes for a path, most specific first.
+    fn candidates<'r>(&'r self, path: &[u8]) -> impl Iterator<Item = &'r Vec<u16>> {
+        let exact = self.exact.get(path);
+        let prefixes = self.lengths.iter().filter_map(move |&length| {
+            let prefix = path.get(..length)?;
+            // Whole segments: `/v1` is not the beginning of `/v10`.
+            matches!(path.get(length), None | Some(b'/'))
+                .then(|| self.prefixes.get(prefix))
+                .flatten()
+        });
+        exact.into_iter().chain(prefixes).chain([&self.any])
+    }
+}
+
+fn lengths<'k>(keys: impl Iterator<Item = &'k Text>) -> Vec<usize> {
+    let mut lengths: Vec<usize> = keys.map(|key| key.len()).collect();
+    lengths.sort_unstable_by(|left, right| right.cmp(left));
+    lengths.dedup();
+    lengths
+}
+
+/// Names have 253 octets and a dot at most, address literals 47.
+const HOST_BYTES: usize = 256;
+
+/// Lower case, without the root's dot and the port; an IPv6 address in its one canonical form. Empty without a host.
+fn folded_host<'s>(host: Option<&Host<'_>>, buffer: &'s mut [u8; HOST_BYTES]) -> &'s [u8] {
+    let Some(host) = host else {
+        return b"";
+    };
+    let literal = canonical_literal(host.name);
+    let name = literal.as_deref().unwrap_or(host.name);
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    let Some(folded) = buffer.get_mut(..name.len()) else {
+        return b"";
+    };
+    folded.copy_from_slice(name);
+    folded.make_ascii_lowercase();
+    folded
+}
+
+fn canonical_literal(name: &[u8]) -> Option<Vec<u8>> {
+    let inner = name.strip_prefix(b"[")?.strip_suffix(b"]")?;
+    let address: Ipv6Addr = std::str::from_utf8(inner).ok()?.parse().ok()?;
+    Some(format!("[{address}]").into_bytes())
+}
+
+fn host_key(host: &str, name: &str, is_wildcard: bool) -> Result<Text, ConfigError> {
+    let fault = |rule: &str| error("hosts", format!("{host:?} {rule}"));
+    let parsed = Host::parse(name.as_bytes())
+        .map_err(|_| fault("is not a host name, an address, or *. and a host name"))?;
+    if parsed.text != parsed.name {
+        return Err(fault("has a port: routes are for all ports"));
+    }
+    let mut buffer = [0; HOST_BYTES];
+    let folded = folded_host(Some(&parsed), &mut buffer);
+    let is_address = folded.first() == Some(&b'[') || name.parse::<std::net::Ipv4Addr>().is_ok();
+    if is_wildcard && is_address {
+        return Err(fault("is a wildcard below an address"));
+    }
+    Ok(folded.into())
+}
+
+enum PathRule {
+    Any,
+    Exact(Text),
+    Prefix(Text),
+}
+
+impl PathRule {
+    fn compile(route: &RouteSettings) -> Result<Self, ConfigError> {
+        match (&route.path, &route.path_prefix) {
+            (None, None) => Ok(Self::Any),
+            (Some(path), None) => Ok(Self::Exact(checked_path("path", path)?.into())),
+            (None, Some(prefix)) => Ok(Self::Prefix(checked_prefix("path_prefix", prefix)?)),
+            (Some(_), Some(_)) => Err(error(
+                "path_prefix",
+                "stands beside path: a route has one of them".to_owned(),
+            )),
+        }
+    }
+}
+
+/// A path without the slash at its end, so that `/v1` and `/v1/` mean the same segments.
+pub(crate) fn checked_prefix(key: &'static str, prefix: &str) -> Result<Text, ConfigError> {
+    let path = checked_path(key, prefix)?;
+    Ok(path.strip_suffix(b"/").unwrap_or(path).into())
+}
+
+/// Paths are compared in normal form: one that is not could never fit, which nobody means.
+pub(crate) fn checked_path<'p>(key: &'static str, path: &'p str) -> Result<&'p [u8], ConfigError> {
+    let bytes = path.as_bytes();
+    let fault = |rule: &str| Err(error(key, format!("{path:?} {rule}")));
+    if bytes.first() != Some(&b'/') {
+        return fault("does not begin with /");
+    }
+    if bytes.len() > MOST_PATH_BYTES {
+        return fault("is too long");
+    }
+    if bytes.contains(&b'?') || !http1::is_target(bytes) {
+        return fault("is not a path: write other octets than those of a URL's path as %XX");
+    }
+    match Readings::of(bytes) {
+        Ok(Readings { as_slash: None, .. }) => {}
+        _ => {
+            return fault("holds an escaped slash, backslash or NUL, which no route can stand for");
+        }
+    }
+    let normal = normal(bytes, false);
+    if normal != bytes {
+        let normal = normal.escape_ascii();
+        return fault(&format!("is not in normal form, which is \"{normal}\""));
+    }
+    Ok(bytes)
+}
+
+const MOST_PATH_BYTES: usize = 1024;
+
+impl Conditions {
+    fn compile(route: &RouteSettings) -> Result<Self, ConfigError> {
+        for method in &route.methods {
+            if !http1::is_token(method.as_bytes()) {
+                return Err(error("methods", format!("{method:?} is not a method")));
+            }
+            if matches!(method.as_str(), "CONNECT" | "TRACE") {
+                return Err(error("methods", format!("{method:?} is always refused")));
+            }
+        }
+        let fields = route.headers.iter().map(|(name, value)| {
+            let kind = field::classify(name.as_bytes());
+            if !http1::is_token(name.as_bytes()) || !may_be_matched(kind) {
+                let rule = "is not a field that travels from the client to the upstream";
+                return Err(error("headers", format!("{name:?} {rule}")));
+            }
+            if let Some(value) = value.as_deref().filter(|value| !is_clean_value(value)) {
+                return Err(error("headers", format!("{value:?} is not a field value")));
+            }
+            let value = value.as_ref().map(|value| value.as_bytes().into());
+            Ok((name.as_bytes().into(), value))
+        });
+        Ok(Self {
+            methods: route
+                .methods
+                .iter()
+                .map(|text| text.as_bytes().into())
+                .collect(),
+            fields: fields.collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn fit(&self, head: &RequestHead<'_, '_>) -> bool {
+        let method = head.method_text.as_bytes();
+        (self.methods.is_empty() || self.methods.iter().any(|known| &**known == method))
+            && self
+                .fields
+                .iter()
+                .all(|(name, value)| has_field(head, name, value.as_deref()))
+    }
+}
+
+/// Fields that are framing, ours or a proxy's decide nothing here: the upstream would not see what we saw.
+fn may_be_matched(kind: FieldKind) -> bool {
+    matches!(
+        kind,
+        FieldKind::Other | FieldKind::Protected | FieldKind::Origin | FieldKind::Referer
+    )
+}
+
+/// Text that is one field value exactly.
+pub(crate) fn is_clean_value(value: &str) -> bool {
+    http1::is_field_value(value.as_bytes()) && value.trim_matches([' ', '\t']) == value
+}
+
+/// Is the field there, and is every line of it the value? A repeated field with two values would be one route's here and
+/// another's there. What a `Connection` option removes is not there.
+fn has_field(head: &RequestHead<'_, '_>, name: &[u8], value: Option<&[u8]>) -> bool {
+    let mut is_there = false;
+    for (header, kind) in head.fields.iter().zip(head.kinds) {
+        if !header.name.as_bytes().eq_ignore_ascii_case(name) {
+            continue;
+        }
+        if head.names_fields && is_named_by_connection(name, *kind, head.fields, head.kinds) {
+            return false;
+        }
+        if value.is_some_and(|value| value != header.value) {
+            return false;
+        }
+        is_there = true;
+    }
+    is_there
+}

@@ -1,0 +1,524 @@
+//! Which route a request takes, against an obvious scan over all of them; and what a route changes.
+
+mod support;
+
+use decide::action::{Action, HeadOutcome};
+use decide::{NO_ROUTE, RouteSettings, Settings, Tables};
+use proptest::prelude::*;
+use support::{World, entry, head_only, outcome, world};
+
+fn routed(routes: Vec<RouteSettings>) -> World {
+    world(|settings| settings.routes = routes)
+}
+
+/// The route's place, `None` for our 404, or the status of a refusal.
+fn taken(world: &World, request: &str) -> Result<Option<usize>, u16> {
+    let bytes = request.replace('|', "\r\n") + "\r\n\r\n";
+    match outcome(world, "198.51.100.1", bytes.as_bytes()) {
+        HeadOutcome::Ready(Action {
+            route: NO_ROUTE, ..
+        }) => Ok(None),
+        HeadOutcome::Ready(Action { route, .. }) => Ok(usize::try_from(route).ok()),
+        HeadOutcome::Refused(refusal) => Err(refusal.status()),
+        HeadOutcome::Incomplete => panic!("{request} is whole"),
+    }
+}
+
+fn route(name: &str, change: impl FnOnce(&mut RouteSettings)) -> RouteSettings {
+    let mut route = RouteSettings::named(name);
+    change(&mut route);
+    route
+}
+
+fn on_host(host: &str) -> RouteSettings {
+    route(host, |route| route.hosts = vec![host.to_owned()])
+}
+
+fn below(prefix: &str) -> RouteSettings {
+    route(prefix, |route| route.path_prefix = Some(prefix.to_owned()))
+}
+
+#[test]
+fn the_most_specific_host_wins() {
+    let world = routed(vec![
+        route("any", |_| {}),
+        on_host("*.example"),
+        on_host("*.a.example"),
+        on_host("a.example"),
+        on_host("[2001:db8::1]"),
+        on_host("192.0.2.1"),
+    ]);
+    for (host, expected) in [
+        ("a.example", 3),
+        ("A.Example:8080", 3),
+        ("a.example.", 3),
+        ("b.a.example", 2),
+        ("c.b.a.example", 2),
+        ("ba.example", 1),
+        ("example", 0),
+        ("other.test", 0),
+        ("[2001:DB8:0:0::1]:80", 4),
+        ("192.0.2.1", 5),
+    ] {
+        let request = format!("GET / HTTP/1.1|Host: {host}");
+        assert_eq!(taken(&world, &request), Ok(Some(expected)), "{host}");
+    }
+    assert_eq!(taken(&world, "GET / HTTP/1.0"), Ok(Some(0)));
+    let absolute = "GET http://a.example/ HTTP/1.1|Host: a.example";
+    assert_eq!(taken(&world, absolute), Ok(Some(3)));
+}
+
+#[test]
+fn a_prefix_is_whole_segments_and_the_longest_wins() {
+    let world = routed(vec![
+        below("/v1"),
+        below("/v1/users/"),
+        route("exact", |route| route.path = Some("/v1/users".to_owned())),
+    ]);
+    for (path, expected) in [
+        ("/v1", Some(0)),
+        ("/v1?q", Some(0)),
+        ("/v1/", Some(0)),
+        ("/v1/x", Some(0)),
+        ("/v1/users", Some(2)),
+        ("/v1/users/", Some(1)),
+        ("/v1/users/7", Some(1)),
+        ("/v1/usersx", Some(0)),
+        ("/v10", None),
+        ("/", None),
+        ("/V1", None),
+        ("//v1", Some(0)),
+        ("/%76%31/x", Some(0)),
+        ("/x/../v1", Some(0)),
+        ("/v1/..", None),
+        ("/v1/%2e%2e/", None),
+    ] {
+        let request = format!("GET {path} HTTP/1.1|Host: a");
+        assert_eq!(taken(&world, &request), Ok(expected), "{path}");
+    }
+    assert_eq!(taken(&world, "OPTIONS * HTTP/1.1|Host: a"), Ok(None));
+    assert_eq!(taken(&world, "GET http://a?q HTTP/1.1|Host: a"), Ok(None));
+}
+
+#[test]
+fn a_path_with_two_readings_on_two_routes_is_refused() {
+    let world = routed(vec![below("/"), below("/admin")]);
+    for path in [
+        "/public/..%2fadmin",
+        "/admin%2F",
+        "/admin%5cx",
+        "/x/%2e%2e%5cadmin",
+        "/a%00b",
+        "/a/%00/../b",
+    ] {
+        let request = format!("GET {path} HTTP/1.1|Host: a");
+        assert_eq!(taken(&world, &request), Err(400), "{path}");
+    }
+    for (path, expected) in [("/a%2Fb", 0), ("/admin/a%2fb", 1), ("/a?b=%2fadmin%00", 0)] {
+        let request = format!("GET {path} HTTP/1.1|Host: a");
+        assert_eq!(taken(&world, &request), Ok(Some(expected)), "{path}");
+    }
+}
+
+#[test]
+fn what_no_route_looks_at_is_nobodys_business() {
+    let world = routed(vec![on_host("a")]);
+    let request = "GET /%00/..%2f HTTP/1.1|Host: a";
+    assert_eq!(taken(&world, request), Ok(Some(0)));
+}
+
+#[test]
+fn methods_and_fields_narrow_a_route() {
+    let tenant = |value: Option<&str>| ("X-Tenant".to_owned(), value.map(str::to_owned));
+    let world = routed(vec![
+        route("all", |_| {}),
+        route("present", |route| route.headers = vec![tenant(None)]),
+        route("both", |route| {
+            route.headers = vec![tenant(Some("a")), ("Cookie".to_owned(), None)];
+        }),
+        route("get", |route| route.methods = vec!["GET".to_owned()]),
+    ]);
+    for (request, expected) in [
+        ("GET / HTTP/1.1|Host: a", 3),
+        ("GET / HTTP/1.1|Host: a|X-Tenant: a|Cookie: b", 3),
+        ("HEAD / HTTP/1.1|Host: a", 0),
+        ("get / HTTP/1.1|Host: a", 0),
+        ("PUT / HTTP/1.1|Host: a|x-tenant: b", 1),
+        ("PUT / HTTP/1.1|Host: a|X-Tenant: a|Cookie: b", 2),
+        (
+            "PUT / HTTP/1.1|Host: a|X-Tenant: a|X-Tenant: a|Cookie: b",
+            2,
+        ),
+        // Two values: not the one that was asked for.
+        (
+            "PUT / HTTP/1.1|Host: a|X-Tenant: a|X-Tenant: b|Cookie: b",
+            1,
+        ),
+        // Removed on the way: the upstream would not see it.
+        ("PUT / HTTP/1.1|Host: a|X-Tenant: a|Connection: x-tenant", 0),
+        ("PUT / HTTP/1.1|Host: a|X_Tenant: a", 0),
+    ] {
+        assert_eq!(taken(&world, request), Ok(Some(expected)), "{request}");
+    }
+}
+
+#[test]
+fn a_route_has_its_own_score_mode_domains_and_limit() {
+    let world = world(|settings| {
+        settings.body_bytes = 100;
+        settings.routes = vec![
+            route("default", |_| {}),
+            route("strict", |route| {
+                route.hosts = vec!["strict.example".to_owned()];
+                route.block_score = Some(3.0);
+                route.domains = Some(vec!["origin".to_owned()]);
+                route.body_bytes = Some(10);
+            }),
+            route("watched", |route| {
+                route.hosts = vec!["watched.example".to_owned()];
+                route.observe = Some(true);
+                route.body_bytes = Some(0);
+                route.host_header = Some("inner:81".to_owned());
+            }),
+        ];
+    });
+    world.install(&[
+        entry("192.0.2.1", 50),
+        entry("192.0.2.2", 90),
+        entry("bad.example", 40),
+    ]);
+    let denied = |peer: &str, host: &str, more: &str| {
+        let bytes = format!("POST / HTTP/1.1\r\nHost: {host}\r\n{more}\r\n");
+        match outcome(&world, peer, bytes.as_bytes()) {
+            HeadOutcome::Ready(Action { action, .. }) => Ok(action & 15 == decide::action::DENY),
+            HeadOutcome::Refused(refusal) => Err(refusal.status()),
+            HeadOutcome::Incomplete => panic!("whole"),
+        }
+    };
+    assert_eq!(denied("192.0.2.1", "a.example", ""), Ok(false));
+    assert_eq!(denied("192.0.2.1", "strict.example", ""), Ok(true));
+    assert_eq!(denied("192.0.2.2", "a.example", ""), Ok(true));
+    assert_eq!(denied("192.0.2.2", "watched.example", ""), Ok(false));
+    assert_eq!(world.count("observed"), 1);
+    let origin = "Origin: https://bad.example\r\n";
+    assert_eq!(denied("192.0.2.9", "a.example", origin), Ok(false));
+    assert_eq!(denied("192.0.2.9", "strict.example", origin), Ok(true));
+    let eleven = "Content-Length: 11\r\n";
+    assert_eq!(denied("192.0.2.9", "strict.example", eleven), Err(413));
+    assert_eq!(denied("192.0.2.9", "a.example", eleven), Ok(false));
+    let more = "Content-Length: 101\r\n";
+    assert_eq!(denied("192.0.2.9", "a.example", more), Err(413));
+    assert_eq!(denied("192.0.2.9", "watched.example", more), Ok(false));
+    let head = head_only(
+        &world,
+        "192.0.2.9",
+        b"GET / HTTP/1.1\r\nHost: watched.example\r\n\r\n",
+    );
+    assert!(head.contains("\r\nHost: inner:81\r\n"), "{head}");
+    assert!(
+        head.contains("\r\nX-Forwarded-Host: watched.example\r\n"),
+        "{head}"
+    );
+}
+
+#[test]
+fn a_request_that_no_route_fits_is_answered_404_unless_it_is_denied() {
+    let world = routed(vec![on_host("a.example")]);
+    world.install(&[entry("192.0.2.2", 90)]);
+    let request = b"GET / HTTP/1.1\r\nHost: b.example\r\n\r\n";
+    let answer = |peer: &str| {
+        let mut out = Vec::new();
+        world.client(peer).head(request, &mut out);
+        String::from_utf8(out).expect("ASCII")
+    };
+    assert!(answer("192.0.2.1").starts_with("HTTP/1.1 404 Not Found\r\n"));
+    assert!(answer("192.0.2.2").starts_with("HTTP/1.1 403 "));
+    assert_eq!((world.count("unrouted"), world.count("denied")), (1, 1));
+}
+
+#[test]
+fn an_open_exchange_is_judged_by_its_route_as_it_is_now() {
+    let strict = |score: f64| {
+        let settings = Settings {
+            routes: vec![
+                route("other", |route| route.hosts = vec!["b.example".to_owned()]),
+                route("strict", |route| {
+                    route.hosts = vec!["a.example".to_owned()];
+                    route.block_score = Some(score);
+                }),
+            ],
+            ..Settings::default()
+        };
+        std::sync::Arc::new(Tables::compile(&settings).expect("valid settings"))
+    };
+    let world = routed(vec![route("strict", |route| route.block_score = Some(6.0))]);
+    world.install(&[entry("192.0.2.1", 50)]);
+    let mut client = world.client("192.0.2.1");
+    client.head(
+        b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n",
+        &mut Vec::new(),
+    );
+    assert!(!client.rejudge());
+    world.gate.configure(&strict(5.0));
+    assert!(client.rejudge());
+    world.gate.configure(&strict(5.1));
+    assert!(!client.rejudge());
+}
+
+#[test]
+fn a_wrong_route_is_named_with_its_key() {
+    let fault = |change: fn(&mut RouteSettings)| {
+        let settings = Settings {
+            routes: vec![route("first", |_| {}), route("second", change)],
+            ..Settings::default()
+        };
+        Tables::compile(&settings).expect_err("refused").to_string()
+    };
+    for (change, start) in [
+        (
+            (|r| r.name = "first".into()) as fn(&mut RouteSettings),
+            "name: \"first\"",
+        ),
+        (|r| r.name = String::new(), "name: "),
+        (|r| r.hosts = vec!["a b".into()], "hosts: "),
+        (
+            |r| r.hosts = vec!["a:80".into()],
+            "hosts: \"a:80\" has a port",
+        ),
+        (|r| r.hosts = vec!["*.1.2.3.4".into()], "hosts: "),
+        (|r| r.hosts = vec!["*".into()], "hosts: "),
+        (|r| r.path = Some("a".into()), "path: "),
+        (|r| r.path = Some("/a?b".into()), "path: "),
+        (|r| r.path = Some("/a b".into()), "path: "),
+        (
+            |r| r.path = Some("/a//b".into()),
+            "path: \"/a//b\" is not in normal form, which is \"/a/b\"",
+        ),
+        (|r| r.path = Some("/%61".into()), "path: "),
+        (|r| r.path_prefix = Some("/a%2fb".into()), "path_prefix: "),
+        (
+            |r| (r.path, r.path_prefix) = (Some("/a".into()), Some("/b".into())),
+            "path_prefix: ",
+        ),
+        (|r| r.methods = vec!["A B".into()], "methods: "),
+        (
+            |r| r.methods = vec!["TRACE".into()],
+            "methods: \"TRACE\" is always refused",
+        ),
+        (
+            |r| r.headers = vec![("X-Real-IP".into(), None)],
+            "headers: ",
+        ),
+        (|r| r.headers = vec![("Host".into(), None)], "headers: "),
+        (|r| r.headers = vec![("a b".into(), None)], "headers: "),
+        (
+            |r| r.headers = vec![("a".into(), Some("b ".into()))],
+            "headers: ",
+        ),
+        (|r| r.block_score = Some(11.0), "block_score: "),
+        (|r| r.domains = Some(vec!["cookie".into()]), "domains: "),
+        (|r| r.host_header = Some("a/b".into()), "host_header: "),
+    ] {
+        let message = fault(change);
+        assert!(
+            message.starts_with(&format!("routes.1.{start}")),
+            "{message}"
+        );
+    }
+    for count in [0, 257] {
+        let routes = (0..count).map(|index| route(&index.to_string(), |_| {}));
+        let settings = Settings {
+            routes: routes.collect(),
+            ..Settings::default()
+        };
+        let fault = Tables::compile(&settings).expect_err("refused");
+        assert_eq!((fault.route, fault.key), (None, "routes"));
+    }
+}
+
+// ---------------------------------------------------------------- the scan
+
+/// What RFC 3986 says, for the few escapes that are drawn: text in, text out, nothing clever.
+fn plain(path: &str, slashes: bool) -> String {
+    let mut text = path
+        .replace("%76", "v")
+        .replace("%2e", ".")
+        .replace("%2E", ".");
+    text = text.replace("%2f", "%2F").replace("%5c", "%5C");
+    if slashes {
+        text = text.replace("%2F", "/").replace("%5C", "/");
+    }
+    let mut kept: Vec<&str> = Vec::new();
+    let segments: Vec<&str> = text.split('/').collect();
+    for segment in &segments {
+        match *segment {
+            "" | "." => {}
+            ".." => {
+                kept.pop();
+            }
+            other => kept.push(other),
+        }
+    }
+    let is_open = matches!(segments.last(), Some(&("" | "." | "..")));
+    let mut joined = String::new();
+    for segment in kept {
+        joined = joined + "/" + segment;
+    }
+    if is_open { joined + "/" } else { joined }
+}
+
+#[derive(Debug)]
+struct Asked {
+    host: String,
+    path: String,
+    method: &'static str,
+    fields: Vec<(&'static str, &'static str)>,
+}
+
+/// How well a route fits, larger is better; None when it does not.
+fn fit(route: &RouteSettings, asked: &Asked, path: &str) -> Option<[usize; 5]> {
+    let host = asked.host.to_lowercase();
+    let host = host.strip_suffix('.').unwrap_or(&host);
+    let hosts = route
+        .hosts
+        .iter()
+        .filter_map(|pattern| match pattern.strip_prefix('*') {
+            Some(end) => (host.len() > end.len() && host.ends_with(end)).then_some(end.len()),
+            None => (host == pattern).then_some(1000),
+        });
+    let by_host = if route.hosts.is_empty() {
+        0
+    } else {
+        hosts.max()?
+    };
+    let (kind, length) = match (&route.path, &route.path_prefix) {
+        (Some(exact), _) => (path == exact).then_some((2, 0))?,
+        (_, Some(prefix)) => {
+            let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+            let fits = path == prefix || path.starts_with(&format!("{prefix}/"));
+            fits.then_some((1, prefix.len()))?
+        }
+        _ => (0, 0),
+    };
+    let by_method = usize::from(!route.methods.is_empty());
+    if by_method == 1 && !route.methods.iter().any(|method| method == asked.method) {
+        return None;
+    }
+    for (name, value) in &route.headers {
+        let mut sent = asked
+            .fields
+            .iter()
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name))
+            .peekable();
+        sent.peek()?;
+        if !sent.all(|(_, got)| value.as_deref().is_none_or(|value| value == *got)) {
+            return None;
+        }
+    }
+    Some([by_host, kind, length, by_method, route.headers.len()])
+}
+
+fn scan(routes: &[RouteSettings], asked: &Asked) -> Result<Option<usize>, u16> {
+    let best = |path: &str| {
+        let mut best: Option<(usize, [usize; 5])> = None;
+        for (index, route) in routes.iter().enumerate() {
+            if let Some(fit) = fit(route, asked, path) {
+                if best.is_none_or(|(_, known)| fit > known) {
+                    best = Some((index, fit));
+                }
+            }
+        }
+        best.map(|(index, _)| index)
+    };
+    let looks_at_paths = routes
+        .iter()
+        .any(|route| route.path.is_some() || route.path_prefix.is_some());
+    let (data, slash) = (
+        best(&plain(&asked.path, false)),
+        best(&plain(&asked.path, true)),
+    );
+    if looks_at_paths && data != slash {
+        return Err(400);
+    }
+    Ok(data)
+}
+
+fn one_of<T: Clone + std::fmt::Debug + 'static>(values: &[T]) -> impl Strategy<Value = T> + use<T> {
+    proptest::sample::select(values.to_vec())
+}
+
+fn any_route() -> impl Strategy<Value = RouteSettings> {
+    let host = one_of(&["a.b", "*.b", "*.a.b", "c", "*.c.a.b", "192.0.2.1"].map(str::to_owned));
+    let path = one_of(&["/", "/v", "/v/w", "/v/w/", "/w", "/vv", "/v/v/w"].map(str::to_owned));
+    let method = one_of(&["GET", "PUT"].map(str::to_owned));
+    let field = (
+        one_of(&["X-A", "X-B"].map(str::to_owned)),
+        one_of(&[None, Some("1".to_owned()), Some("2".to_owned())]),
+    );
+    (
+        proptest::collection::vec(host, 0..3),
+        0..3_u8,
+        path,
+        proptest::collection::vec(method, 0..2),
+        proptest::collection::vec(field, 0..3),
+    )
+        .prop_map(|(hosts, kind, path, methods, headers)| RouteSettings {
+            hosts,
+            path: (kind == 1).then(|| path.clone()),
+            path_prefix: (kind == 2).then_some(path),
+            methods,
+            headers,
+            ..RouteSettings::default()
+        })
+}
+
+fn any_request() -> impl Strategy<Value = Asked> {
+    let host = one_of(
+        &[
+            "a.b",
+            "A.b.",
+            "x.a.b",
+            "y.c.a.b",
+            "c",
+            "b",
+            "z.b",
+            "192.0.2.1",
+        ]
+        .map(str::to_owned),
+    );
+    let piece = one_of(&["v", "w", "%76", "/", "..", ".", "%2f", "%5C", "%2e", "vv"]);
+    (
+        host,
+        proptest::collection::vec(piece, 0..7),
+        one_of(&["GET", "PUT", "HEAD"]),
+        proptest::collection::vec((one_of(&["X-A", "x-b"]), one_of(&["1", "2"])), 0..3),
+    )
+        .prop_map(|(host, pieces, method, fields)| Asked {
+            host,
+            path: format!("/{}", pieces.concat()),
+            method,
+            fields,
+        })
+}
+
+proptest! {
+    #[test]
+    fn the_tables_choose_as_a_scan_does(
+        routes in proptest::collection::vec(any_route(), 1..12),
+        requests in proptest::collection::vec(any_request(), 1..12),
+    ) {
+        let routes: Vec<RouteSettings> = routes
+            .into_iter()
+            .enumerate()
+            .map(|(index, route)| RouteSettings { name: index.to_string(), ..route })
+            .collect();
+        let world = routed(routes.clone());
+        for asked in requests {
+            let mut request = format!("{} {} HTTP/1.1|Host: {}", asked.method, asked.path, asked.host);
+            for (name, value) in &asked.fields {
+                request = request + "|" + name + ": " + value;
+            }
+            prop_assert_eq!(taken(&world, &request), scan(&routes, &asked), "{}", request);
+        }
+    }
+}

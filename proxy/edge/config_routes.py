@@ -1,0 +1,30 @@
+"""Routes, as they travel in a CONFIGURE frame: the order is the number that Rust gives for one."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderMatch:
+    """`value` None: present at all."""
+
+    name: str
+    value: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteConfig:
+    """None: as the configuration around it says."""
+
+    name: str = "default"
+    hosts: tuple[str, ...] = ()
+    path: str | None = None
+    path_prefix: str | None = None
+    methods: tuple[str, ...] = ()
+    headers: tuple[HeaderMatch, ...] = ()
+    upstream: str = "default"
+    block_score: float | None = None
+    observe: bool | None = None
+    domains: tuple[Literal["host", "origin", "referer"], ...] | None = None
+    body_bytes: int | None = None
+    host_header: str | None = None

@@ -1,0 +1,58 @@
+"""Checks over more than one section -> the key at fault and what is wrong with it.
+
+A validator of the model can only blame its own section; here a fault gets the line that has to be changed.
+"""
+
+from collections.abc import Iterator
+
+from proxy.settings.model import Settings
+from proxy.settings.toml_lines import KeyPath
+
+Fault = tuple[KeyPath, str]
+
+
+def cross_faults(settings: Settings) -> Iterator[Fault]:
+    yield from _route_names(settings)
+    yield from _route_upstreams(settings)
+    yield from _drop_score(settings)
+
+
+def _route_names(settings: Settings) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for index, route in enumerate(settings.routes):
+        if route.name in seen:
+            rule = "is another route's name too; logs and metrics could not tell them apart"
+            yield ("routes", index, "name"), f"{route.name!r} {rule}"
+        seen.add(route.name)
+
+
+def _route_upstreams(settings: Settings) -> Iterator[Fault]:
+    known = upstream_names(settings)
+    for index, route in enumerate(settings.routes):
+        if route.upstream not in known:
+            yield (
+                ("routes", index, "upstream"),
+                f"there is no upstream {route.upstream!r}; there is {', '.join(sorted(known))}",
+            )
+
+
+def upstream_names(settings: Settings) -> frozenset[str]:  # noqa: ARG001 - the one of [upstream], so far
+    return frozenset({"default"})
+
+
+def _drop_score(settings: Settings) -> Iterator[Fault]:
+    """A dropped connection has no route yet: nothing may be dropped that a route would have let through."""
+    drop_score = settings.edge.drop_score
+    if drop_score is None:
+        return
+    for index, route in enumerate(settings.routes):
+        if route.mode == "observe":
+            yield (
+                ("routes", index, "mode"),
+                "cannot be 'observe' while edge.drop_score is set: a dropped connection is not observed",
+            )
+        if route.block_score is not None and drop_score < route.block_score:
+            yield (
+                ("routes", index, "block_score"),
+                f"must not lie above edge.drop_score, which is {drop_score:g}, is {route.block_score:g}",
+            )

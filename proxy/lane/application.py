@@ -7,20 +7,20 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 from aiohttp.web_urldispatcher import ResourceRoute, UrlMappingMatchInfo
 
-from proxy.edge.config import EdgeConfig
+from proxy.lane.config import LaneConfig
 from proxy.lane.forward import Forwarder
 from proxy.lane.server import require_compiled_parser
 
 FORWARDER: Final = web.AppKey("sentra_forwarder", Forwarder)
 
 
-def build_application(config: EdgeConfig, middlewares: Sequence[Middleware] = ()) -> web.Application:
+def build_application(config: LaneConfig, middlewares: Sequence[Middleware] = ()) -> web.Application:
     """Middlewares run in the given order, each around the next, the proxy innermost.
 
     Run it under `proxy.lane.server.LaneRunner`: `web.AppRunner` has none of its deadlines.
     """
     require_compiled_parser()
-    application = web.Application(middlewares=list(middlewares))
+    application = web.Application(middlewares=list(middlewares), client_max_size=config.read_bytes)
     # aiohttp's own dispatcher looks at decoded paths and answers 404 to `*` and to CONNECT. Its constructor
     # argument for another one is deprecated without a successor.
     application._router = _Everything()
@@ -48,7 +48,7 @@ async def _no_continue(request: web.Request) -> None:
     """aiohttp would send `100 Continue` before any middleware has judged the request."""
 
 
-def _forwarder_of(config: EdgeConfig) -> Callable[[web.Application], AsyncIterator[None]]:
+def _forwarder_of(config: LaneConfig) -> Callable[[web.Application], AsyncIterator[None]]:
     async def own(application: web.Application) -> AsyncIterator[None]:
         forwarder = application[FORWARDER] = Forwarder(config)
         yield

@@ -32,6 +32,8 @@ class UpstreamProtocol(ResponseHandler):
 
     is_idle = False
     use_count = 0
+    # What has come of the answer to a HEAD; None when any other method is answered.
+    _heads: bytes | None = None
 
     def data_received(self, data: bytes) -> None:
         # Empty data is aiohttp asking the parser to go on, not the peer.
@@ -40,7 +42,32 @@ class UpstreamProtocol(ResponseHandler):
             self._should_close = True
             self.abort()
             return
+        if data and self._heads is not None:
+            data = self._without_body(data)
+            if not data:
+                return
         super().data_received(data)
+
+    def expect(self, *, has_body: bool) -> None:
+        """Before each request. `has_body` is False for HEAD."""
+        self._heads = None if has_body else b""
+
+    def _without_body(self, data: bytes) -> bytes:
+        """Some origins answer HEAD with a body. aiohttp takes it for another answer and loses the first."""
+        heads = self._heads = (self._heads or b"") + data
+        start = 0
+        while (end := heads.find(b"\r\n\r\n", start)) >= 0:
+            end += 4
+            is_interim = heads[start + 8 : start + 10] == b" 1"
+            start = end
+            if is_interim:
+                continue
+            if surplus := len(heads) - end:
+                self._should_close = True
+                self._heads = heads[:end]
+                return data[:-surplus] if surplus < len(data) else b""
+            break
+        return data
 
     def is_between_messages(self) -> bool:
         """False when the beginning of a stray message sits in the parser.

@@ -14,8 +14,8 @@ from aiohttp.http import HttpVersion11, RawResponseMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestPayloadError
 
-from proxy.edge.config import EdgeConfig
 from proxy.lane import errors, heads, replies
+from proxy.lane.config import LaneConfig
 from proxy.lane.identity import Forwarding, TrustedProxies, canonical, identify
 from proxy.lane.middleware import CLIENT, JUDGED
 from proxy.lane.response import PassedResponse, reset
@@ -28,7 +28,7 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Forwarder:
     """Everything a request needs that outlives it. `handle` is the aiohttp handler."""
 
-    def __init__(self, config: EdgeConfig) -> None:
+    def __init__(self, config: LaneConfig) -> None:
         self._config = config
         self._trusted = TrustedProxies(config.trusted_proxies)
         self._upstream = Upstream(config)
@@ -36,7 +36,7 @@ class Forwarder:
         self._via = config.via.encode("ascii")
         self._host = _host_of(config)
 
-    def configure(self, config: EdgeConfig) -> None:
+    def configure(self, config: LaneConfig) -> None:
         """From the next request on. Raises ValueError when a network is none; then everything stays."""
         self._trusted = TrustedProxies(config.trusted_proxies)
         if not self._upstream.configure(config):
@@ -99,10 +99,11 @@ class Forwarder:
         if body is not None:
             # A middleware has read the body: it goes out as one piece of known length.
             facts = replace(facts, is_chunked=False, length=len(body), expects_continue=False)
+        host = self._host or facts.host
+        if self._config.is_behind_edge:
+            return facts, heads.render_passed(request.method, facts, fields, host)
         forwarding = self._forwarding(request, fields)
-        return facts, heads.render_request(
-            request.method, facts, fields, self._host or facts.host, forwarding
-        )
+        return facts, heads.render_request(request.method, facts, fields, host, forwarding)
 
     def _forwarding(self, request: web.Request, fields: tuple[tuple[bytes, bytes], ...]) -> Forwarding:
         peer = request.remote
@@ -189,6 +190,7 @@ class Forwarder:
         self, request: web.Request, facts: heads.RequestFacts, exchange: UpstreamExchange
     ) -> None:
         content, limit, count = request.content, self._config.body_bytes, 0
+        pace = _Pace(self._config)
         if facts.expects_continue and not content.total_bytes and request.transport is not None:
             # Only now: a denied client must not be told to send.
             request.transport.write(_CONTINUE)
@@ -196,9 +198,11 @@ class Forwarder:
             async with asyncio.timeout(None) as deadline:
                 loop = asyncio.get_running_loop()
                 while True:
-                    deadline.reschedule(loop.time() + self._config.body_idle_seconds)
+                    started = loop.time()
+                    deadline.reschedule(started + pace.seconds_for(count))
                     data = await content.readany()
                     deadline.reschedule(None)
+                    pace.waited_seconds += loop.time() - started
                     if not data:
                         break
                     count += len(data)
@@ -213,7 +217,28 @@ class Forwarder:
             await exchange.send_body(b"0\r\n\r\n")
 
 
-def _host_of(config: EdgeConfig) -> bytes | None:
+class _Pace:
+    """How long the next piece of a request's body may take.
+
+    Only time spent waiting for the client counts: an upstream that does not read is not the client's fault.
+    """
+
+    __slots__ = ("_idle_seconds", "_minimum_per_second", "waited_seconds")
+
+    def __init__(self, config: LaneConfig) -> None:
+        self._idle_seconds = config.body_idle_seconds
+        self._minimum_per_second = config.minimum_body_bytes_per_second
+        self.waited_seconds = 0.0
+
+    def seconds_for(self, count: int) -> float:
+        """After `count` bytes. The first `body_idle_seconds` are free; from then on the rate must hold."""
+        if not self._minimum_per_second:
+            return self._idle_seconds
+        earned = max(self._idle_seconds, count / self._minimum_per_second)
+        return min(self._idle_seconds, max(0.0, earned - self.waited_seconds))
+
+
+def _host_of(config: LaneConfig) -> bytes | None:
     return None if config.upstream_host_header is None else config.upstream_host_header.encode("ascii")
 
 

@@ -147,13 +147,27 @@ def render_request(
     passed, via, hops = _sort_fields(fields, believes_peer=forwarding.peer_is_trusted)
     if any(forwarding.is_own_via(value) for value in via):
         raise RequestError(508)
-    lines = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (method.encode("ascii"), facts.target, host)]
     named = {name.lower() for name, _ in passed} if forwarding.peer_is_trusted else ()
-    for name, value in (*passed, *forwarding.fields(hops, facts.host, named)):
+    own = forwarding.fields(hops, facts.host, named)
+    own.append((b"Via", b"1.%d %b" % (0 if facts.is_version_10 else 1, forwarding.via)))
+    return _render(method, facts, (*passed, *own), host)
+
+
+def render_passed(
+    method: str, facts: RequestFacts, fields: Iterable[tuple[bytes, bytes]], host: bytes
+) -> bytes:
+    """As `render_request`, for what an edge worker of ours has sent: everything end to end goes through."""
+    dropped = _HOP_BY_HOP | _REMADE | _named_in_connection(fields)
+    passed = [field for field in fields if field[0].lower() not in dropped]
+    return _render(method, facts, passed, host)
+
+
+def _render(method: str, facts: RequestFacts, fields: Iterable[tuple[bytes, bytes]], host: bytes) -> bytes:
+    lines = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (method.encode("ascii"), facts.target, host)]
+    for name, value in fields:
         if _TOKEN.fullmatch(name) is None or _CONTROL.search(value) is not None:
             raise RequestError(400)
         lines.append(b"%b: %b\r\n" % (name, value))
-    lines.append(b"Via: 1.%d %b\r\n" % (0 if facts.is_version_10 else 1, forwarding.via))
     if facts.is_chunked:
         lines.append(b"Transfer-Encoding: chunked\r\n")
     elif facts.length is not None:

@@ -14,6 +14,7 @@ from typing import Final, Literal, Protocol
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.http import HttpVersion10
 from aiohttp.typedefs import Handler, Middleware
 
 from fastmatch import Blocklist
@@ -97,7 +98,7 @@ def _gate_middleware(gate: Gate, exchanges: Exchanges | None) -> Middleware:
         request[replies.REQUEST_ID] = downstream.request_id
         if not isinstance(outcome, tuple):
             # The compiled parser and ours differ; the stricter one wins.
-            status = 400 if outcome is None else -outcome
+            status = 400 if outcome is None or request.version < HttpVersion10 else -outcome
             return replies.from_bytes(downstream.reply(status, close=True), close=True)
         action, _, out, body_kind, length, _ = outcome
         if action & _KIND_MASK == DENY:

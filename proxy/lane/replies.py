@@ -38,6 +38,9 @@ class OwnAnswer(web.Response):
     async def _prepare_headers(self) -> None:
         await super()._prepare_headers()
         self._headers.popall("Server", None)
+        if not self.keep_alive:
+            # To HTTP/1.0 too: for aiohttp a request that it cannot parse is one of those.
+            self._headers["Connection"] = "close"
 
 
 def request_id_of(request: web.BaseRequest) -> str:

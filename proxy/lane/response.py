@@ -36,6 +36,8 @@ class PassedResponse(web.StreamResponse):
         if request is None or not isinstance(writer, StreamWriter):
             raise RuntimeError("prepared without a request or with a foreign writer")
         keep_alive = request.keep_alive if self._keep_alive is None else self._keep_alive
+        if is_last(request):
+            keep_alive = False
         if self.status == 204:
             headers.popall("Content-Length", None)
         if request.method != "HEAD" and self.status not in _BODYLESS:
@@ -68,6 +70,14 @@ class PassedResponse(web.StreamResponse):
         """Do not wait for the first body byte (server-sent events, slow bodies)."""
         if isinstance(self._payload_writer, StreamWriter):
             self._payload_writer.send_headers()
+
+
+def is_last(request: web.BaseRequest) -> bool:
+    """True when the connection ends behind this request: at a stop, and after any `Upgrade`.
+
+    aiohttp throws away what came in one segment with a request that wants an upgrade it does not know.
+    """
+    return request._message.upgrade or getattr(request.protocol, "is_draining", False)
 
 
 def reset(transport: asyncio.Transport | None) -> None:

@@ -18,9 +18,9 @@ from aiohttp.http import HttpVersion11, RawResponseMessage
 from aiohttp.streams import StreamReader
 from yarl import URL
 
-from proxy.edge.config import EdgeConfig
 from proxy.lane import errors, heads
-from proxy.lane.connector import GuardedConnector
+from proxy.lane.config import LaneConfig
+from proxy.lane.connector import GuardedConnector, UpstreamProtocol
 
 READ_BUFFER_BYTES: Final = 65536
 # What a small body and its head are sent together up to.
@@ -30,7 +30,7 @@ _JOIN_BYTES: Final = 16384
 class Upstream:
     """The target of a lane and its pool. Made inside the running loop, closed by its owner."""
 
-    def __init__(self, config: EdgeConfig) -> None:
+    def __init__(self, config: LaneConfig) -> None:
         self._config = config
         self._receive_buffer_bytes = config.receive_buffer_bytes
         self._connector = GuardedConnector(
@@ -45,7 +45,7 @@ class Upstream:
         self._address = ClientRequest("GET", url, loop=asyncio.get_running_loop())
         self._timeout = ClientTimeout(total=None, connect=config.upstream_connect_seconds)
 
-    def configure(self, config: EdgeConfig) -> bool:
+    def configure(self, config: LaneConfig) -> bool:
         """False when the change needs another pool."""
         if _pool_settings(config) != _pool_settings(self._config):
             return False
@@ -73,7 +73,7 @@ class Upstream:
         return made
 
 
-def _pool_settings(config: EdgeConfig) -> tuple[object, ...]:
+def _pool_settings(config: LaneConfig) -> tuple[object, ...]:
     return (
         config.upstream_host,
         config.upstream_port,
@@ -91,7 +91,7 @@ class UpstreamExchange:
 
     __slots__ = ("_config", "_connection", "_protocol", "is_reused")
 
-    def __init__(self, connection: Connection, config: EdgeConfig) -> None:
+    def __init__(self, connection: Connection, config: LaneConfig) -> None:
         protocol = connection.protocol
         if protocol is None:
             raise errors.UpstreamError("connection lost before its use")
@@ -103,6 +103,8 @@ class UpstreamExchange:
     def send_head(self, head: bytes, body: bytes, *, has_more: bool, expects_body: bool) -> None:
         """Write the head, and `body` with it. `expects_body` is False for the answer to HEAD."""
         config = self._config
+        if isinstance(self._protocol, UpstreamProtocol):
+            self._protocol.expect(has_body=expects_body)
         self._protocol.set_response_params(
             skip_payload=not expects_body,
             read_until_eof=True,

@@ -18,9 +18,11 @@ from proxy.edge.context import gate_config
 from proxy.edge.link import Link
 from proxy.edge.lists import Lists
 from proxy.lane.application import FORWARDER, build_application
+from proxy.lane.config import LaneConfig
+from proxy.lane.connection import Hooks
 from proxy.lane.middleware import blocklist_middleware
 from proxy.lane.response import reset
-from proxy.lane.server import Hooks, LaneRunner
+from proxy.lane.server import LaneRunner
 
 # A turn of the loop is kept short while many open exchanges are judged again.
 _REJUDGED_PER_TURN: Final = 500
@@ -72,16 +74,18 @@ class LaneWorker:
         self.gate.configure(gate_config(config))
         self.config = config
         if self._runner is not None:
-            self._runner.configure(config)
-            self._runner.app[FORWARDER].configure(config)
+            lane_config = LaneConfig.of_edge(config)
+            self._runner.configure(lane_config)
+            self._runner.app[FORWARDER].configure(lane_config)
 
     async def start(self, group: asyncio.TaskGroup, endpoints: Sequence[socket.socket]) -> None:
         """Configuration and list first, listening last: the first request is judged like any other."""
         self.gate.tick(int(time.time()))
         await self._link.restore()
         judge = blocklist_middleware(self.gate, exchanges=self._exchanges)
-        hooks = Hooks(may_enter=self.gate.accept, count=self._count)
-        self._runner = LaneRunner(build_application(self.config, (judge,)), self.config, hooks)
+        hooks = Hooks(may_enter=self.gate.accept, count=self._count, refusal=self._refusal)
+        config = LaneConfig.of_edge(self.config)
+        self._runner = LaneRunner(build_application(config, (judge,)), config, hooks)
         await self._runner.setup()
         for endpoint in endpoints:
             await web.SockSite(self._runner, endpoint, backlog=self.config.backlog_count).start()
@@ -102,6 +106,17 @@ class LaneWorker:
 
     def _count(self, name: str, amount: int) -> None:
         self.segment.add(self.slot, name, amount)
+
+    def _refusal(self, peer: str, received: bytes) -> bytes:
+        """The edge's answer to bytes that are no request, counted as there."""
+        downstream = Downstream(self.gate, peer)
+        outcome = downstream.head(received)
+        if outcome is None:
+            # aiohttp refuses some fields before the head's end, which is when the codec names a fault.
+            outcome = downstream.head(b"\n\r\n" if received.endswith(b"\r") else b"\r\n\r\n")
+        # Where ours takes what aiohttp's parser refuses, the stricter one wins.
+        status = -outcome if isinstance(outcome, int) else 400
+        return downstream.reply(status, close=True)
 
     def _list_changed(self) -> None:
         self._changed.set()

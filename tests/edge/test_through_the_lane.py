@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.edge.config import EdgeConfig
+from proxy.lane.config import LaneConfig
 from tests.edge.conftest import Edge, StartEdge
 from tests.lane.peers import lane_running
 from tests.support.client import get, post
@@ -16,7 +16,7 @@ from tests.support.origin import Origin
 async def edge(start_edge: StartEdge, origin: Origin) -> AsyncIterator[Edge]:
     """An edge whose upstream is a lane before the origin. The lane believes the edge, and has a name of its
     own."""
-    config = EdgeConfig(upstream_port=origin.port, via="sentra-lane", trusted_proxies=("127.0.0.1/32",))
+    config = LaneConfig(upstream_port=origin.port, via="sentra-lane", trusted_proxies=("127.0.0.1/32",))
     async with lane_running(config) as port:
         yield await start_edge(upstream_port=port)
 

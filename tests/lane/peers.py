@@ -1,6 +1,7 @@
 """A client and an upstream that we program, on real sockets and port 0."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -8,9 +9,10 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from proxy.edge.config import EdgeConfig
 from proxy.lane.application import build_application
-from proxy.lane.server import Hooks, LaneRunner
+from proxy.lane.config import LaneConfig
+from proxy.lane.connection import Hooks
+from proxy.lane.server import LaneRunner
 
 BOUND_SECONDS = 5.0
 Script = Callable[["UpstreamConnection"], Awaitable[None]]
@@ -138,19 +140,23 @@ async def upstream_running(script: Script) -> AsyncIterator[Upstream]:
 
 @asynccontextmanager
 async def lane_running(
-    config: EdgeConfig,
+    config: LaneConfig,
     middlewares: tuple[Middleware, ...] = (),
     may_enter: Callable[[str], bool] | None = None,
+    *,
+    send_buffer_bytes: int = 0,
 ) -> AsyncIterator[int]:
-    """The lane on an ephemeral port."""
+    """The lane on an ephemeral port. `send_buffer_bytes`: of its connections, so that little fills them."""
     runner = LaneRunner(build_application(config, middlewares), config, Hooks(may_enter=may_enter))
     await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+    with socket.create_server(("127.0.0.1", 0)) as endpoint:
+        if send_buffer_bytes:
+            endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
+        try:
+            await web.SockSite(runner, endpoint).start()
+            yield endpoint.getsockname()[1]
+        finally:
+            await runner.cleanup()
 
 
 class Client:

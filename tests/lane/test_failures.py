@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 from aiohttp import client_exceptions
 
-from proxy.edge.config import EdgeConfig
 from proxy.lane import errors
+from proxy.lane.config import LaneConfig
 from tests.lane.peers import (
     BOUND_SECONDS,
     Client,
@@ -22,7 +22,7 @@ from tests.lane.peers import (
 )
 
 
-def impatient(port: int, **changes: Any) -> EdgeConfig:
+def impatient(port: int, **changes: Any) -> LaneConfig:
     """Deadlines short enough to wait for."""
     quick: dict[str, Any] = dict.fromkeys(
         (
@@ -37,7 +37,7 @@ def impatient(port: int, **changes: Any) -> EdgeConfig:
         ),
         0.2,
     )
-    return EdgeConfig(upstream_port=port, **(quick | {"drain_seconds": 1.0} | changes))
+    return LaneConfig(upstream_port=port, **(quick | {"drain_seconds": 1.0} | changes))
 
 
 async def never(connection: UpstreamConnection) -> None:
@@ -181,7 +181,7 @@ async def test_a_client_that_leaves_cancels_the_upstream():
 
     async with (
         upstream_running(script) as upstream,
-        lane_running(EdgeConfig(upstream_port=upstream.port)) as lane,
+        lane_running(LaneConfig(upstream_port=upstream.port)) as lane,
     ):
         async with client_to(lane) as client:
             await client.send(get("/"))
@@ -201,7 +201,7 @@ async def test_a_client_that_leaves_in_mid_upload_cancels_the_upstream():
 
     async with (
         upstream_running(script) as upstream,
-        lane_running(EdgeConfig(upstream_port=upstream.port)) as lane,
+        lane_running(LaneConfig(upstream_port=upstream.port)) as lane,
     ):
         async with client_to(lane) as client:
             await client.send(get("/", "Content-Length: 10", method="POST") + b"half")
@@ -447,7 +447,7 @@ async def test_stopping_lets_a_running_answer_end():
         await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
     async with upstream_running(script) as upstream:
-        lane = lane_running(EdgeConfig(upstream_port=upstream.port, drain_seconds=BOUND_SECONDS))
+        lane = lane_running(LaneConfig(upstream_port=upstream.port, drain_seconds=BOUND_SECONDS))
         port = await lane.__aenter__()
         async with client_to(port) as client:
             await client.send(get("/"))

@@ -9,7 +9,7 @@ from aiohttp import ClientSession, web
 from aiohttp.http_writer import _serialize_headers
 from multidict import CIMultiDict
 
-from proxy.edge.config import EdgeConfig
+from proxy.lane.config import LaneConfig
 from tests.lane.peers import (
     Client,
     UpstreamConnection,
@@ -23,8 +23,8 @@ from tests.lane.peers import (
 )
 
 
-def config_for(port: int, **changes: Any) -> EdgeConfig:
-    return EdgeConfig(upstream_port=port, **changes)
+def config_for(port: int, **changes: Any) -> LaneConfig:
+    return LaneConfig(upstream_port=port, **changes)
 
 
 def test_stock_writer_deletes_bytes_that_are_not_utf8():

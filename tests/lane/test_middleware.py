@@ -12,6 +12,7 @@ from fastmatch import Blocklist, Entry
 from fastmatch._native import Downstream, Gate, GateConfig, Segment
 from proxy.edge.config import EdgeConfig
 from proxy.edge.context import gate_config
+from proxy.lane.config import LaneConfig
 from proxy.lane.middleware import CLIENT, Policy, blocklist_middleware
 from tests.lane.peers import answer_always, client_to, get, lane_running, read_head, upstream_running
 
@@ -119,7 +120,7 @@ async def test_nothing_of_a_denied_request_reaches_the_upstream():
     async with upstream_running(answer_always) as upstream:
         config = EdgeConfig(upstream_port=upstream.port, trusted_proxies=TRUSTED)
         judge = blocklist_middleware(gate_for(config))
-        async with lane_running(config, (judge,)) as port, client_to(port) as client:
+        async with lane_running(LaneConfig.of_edge(config), (judge,)) as port, client_to(port) as client:
             assert (await client.ask(get("/", via("203.0.113.7"))))[0].status == 403
             assert not upstream.heads
             assert (await client.ask(get("/")))[0].status == 200
@@ -139,7 +140,10 @@ async def test_the_verdict_goes_upstream_where_the_client_cannot_write(changes: 
     async with upstream_running(answer_always) as upstream:
         config = EdgeConfig(upstream_port=upstream.port, trusted_proxies=TRUSTED)
         judge = blocklist_middleware(gate_for(config))
-        async with lane_running(config, (judge, change)) as port, client_to(port) as client:
+        async with (
+            lane_running(LaneConfig.of_edge(config), (judge, change)) as port,
+            client_to(port) as client,
+        ):
             lines = (via("198.51.100.9"), "X-Sentra-Score: 0", "X_Sentra_Score: 0")
             answer, _ = await client.ask(get("/a?", *lines))
             assert answer.status == 200
@@ -174,7 +178,10 @@ async def test_our_writer_and_the_codec_write_the_same_head(number: int, trusted
         config = EdgeConfig(upstream_port=upstream.port, trusted_proxies=trusted)
         for middlewares in ((), (same,)):
             judge = blocklist_middleware(gate_for(config))
-            async with lane_running(config, (judge, *middlewares)) as port, client_to(port) as client:
+            async with (
+                lane_running(LaneConfig.of_edge(config), (judge, *middlewares)) as port,
+                client_to(port) as client,
+            ):
                 await client.send(REQUESTS[number])
                 assert (await read_head(client.reader)).status == 200
         by_codec, by_us = upstream.heads
@@ -224,7 +231,7 @@ async def test_a_client_that_leaves_is_counted_as_gone():
         arrived.set()
         await asyncio.Event().wait()
 
-    async with lane_running(config, (blocklist_middleware(gate), hold)) as port:
+    async with lane_running(LaneConfig.of_edge(config), (blocklist_middleware(gate), hold)) as port:
         async with client_to(port) as client:
             await client.send(get("/"))
             await asyncio.wait_for(arrived.wait(), 5)

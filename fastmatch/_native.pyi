@@ -391,8 +391,11 @@ class Gate:
     def configure(self, config: GateConfig) -> None: ...
     def install(self, blocklist: Blocklist | None) -> Blocklist | None:
         """Swap the list in; returns the old one, so that the caller can drop it off the loop."""
-    def accept(self, peer: str, /) -> bool:
-        """False: drop this connection before a byte is read (`drop_score`); counted here."""
+    def accept(self, peer: str, drop_score: float | None = None, /) -> bool:
+        """False: drop this connection before a byte is read; counted here.
+
+        `drop_score`: the listener's own, else the configured one.
+        """
     def tick(self, now: int, /) -> None:
         """Set the coarse clock (Unix seconds) of verdicts, dates and events."""
     def drain(self) -> None:
@@ -420,7 +423,8 @@ BODY_CHUNKED: Final[int]
 class Downstream:
     """The codec of one client connection; one exchange at a time."""
 
-    def __new__(cls, gate: Gate, peer: str) -> Downstream: ...
+    def __new__(cls, gate: Gate, peer: str, *, https: bool = False) -> Downstream:
+        """`https`: what X-Forwarded-Proto says, unless a trusted peer knows better."""
     def head(self, data: bytes, /) -> tuple[int, int, bytes, int, int, int] | int | None:
         """Feed bytes of a request head (and what follows it).
 

@@ -1,9 +1,11 @@
 """Settings -> what the supervisor is told: where to listen, how many, how long a stop may take."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from proxy.settings import Settings
-from proxy.supervisor import SupervisorOptions, available_cpu_count
+from proxy.settings import ListenerSettings, Settings
+from proxy.settings.types import UnixBind
+from proxy.supervisor import ListenerAddress, SupervisorOptions, available_cpu_count
 
 # Between a worker's own end of draining and its being killed: time to write its last lines.
 _DRAIN_GRACE_SECONDS = 0.5
@@ -21,8 +23,9 @@ def supervisor_options(
     edge, control = settings.edge, settings.control
     return SupervisorOptions(
         runtime_directory=settings.state.run,
-        listen=((edge.listen.host, edge.listen.port),),
-        worker_count=edge.workers or available_cpu_count(),
+        listen=() if settings.listeners else ((edge.listen.host, edge.listen.port),),
+        listeners=tuple(map(_address, settings.listeners)),
+        worker_count=_worker_count(settings),
         engine=edge.engine,
         config_path=config_path,
         control_listen=tuple((bind.host, bind.port) for bind in (control.admin_listen, control.ops_listen)),
@@ -31,3 +34,18 @@ def supervisor_options(
         stop_seconds=stop_seconds,
         ready_command=ready_command,
     )
+
+
+def _worker_count(settings: Settings) -> int:
+    listeners = settings.listeners
+    if listeners and all(isinstance(listener.listen, UnixBind) for listener in listeners):
+        return 1  # a unix socket has one worker
+    return settings.edge.workers or available_cpu_count()
+
+
+def _address(listener: ListenerSettings) -> ListenerAddress:
+    bind = listener.listen
+    if not isinstance(bind, UnixBind):
+        return ListenerAddress(listener.name, bind.host, bind.port)
+    made = ListenerAddress(listener.name, path=bind.path)
+    return made if listener.unix_mode is None else replace(made, mode=listener.unix_mode)

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from proxy.errors import ConfigError
-from proxy.settings import ListSettings, RouteSettings, Settings, default_config_path, load_settings, locate
+from proxy.settings import (
+    ListenerSettings,
+    ListSettings,
+    RouteSettings,
+    Settings,
+    default_config_path,
+    load_settings,
+    locate,
+)
 from proxy.settings.toml_lines import key_lines, nearest_line
 
 
@@ -365,12 +373,13 @@ def test_example_shows_every_key_and_its_default(tmp_path):
     shown = tomllib.loads(text)
     defaults = Settings().model_dump(mode="json")
     for section, keys in defaults.items():
-        if section not in ("lists", "routes"):
+        if section not in ("lists", "listeners", "routes"):
             assert set(shown[section]) == set(keys), section
     assert set(shown["edge"]["timeouts"]) == set(defaults["edge"]["timeouts"])
     assert set(shown["edge"]["limits"]) == set(defaults["edge"]["limits"])
     assert set(shown["lists"][0]) == set(ListSettings.model_fields)
     assert set().union(*shown["routes"]) == set(RouteSettings.model_fields)
+    assert set().union(*shown["listeners"]) == set(ListenerSettings.model_fields)
     uncommented = (Path(__file__).resolve().parents[1] / "sentra.example.toml").read_text()
     plain = load_settings(write(tmp_path, uncommented)).model_copy(update={"state": Settings().state})
     assert plain == Settings()

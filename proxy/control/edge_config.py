@@ -1,8 +1,9 @@
 """Settings -> the configuration that workers get. The edge itself knows nothing of pydantic."""
 
 from proxy.edge.config import EdgeConfig
+from proxy.edge.config_listeners import ListenerConfig
 from proxy.edge.config_routes import HeaderMatch, RouteConfig
-from proxy.settings import RouteSettings, Settings
+from proxy.settings import ListenerSettings, RouteSettings, Settings
 
 
 def to_edge_config(settings: Settings) -> EdgeConfig:
@@ -46,6 +47,7 @@ def to_edge_config(settings: Settings) -> EdgeConfig:
         connection_count=limits.connection_count,
         backlog_count=limits.backlog_count,
         routes=tuple(_route(route) for route in settings.routes) or (RouteConfig(),),
+        listeners=tuple(_listener(listener, settings) for listener in settings.listeners),
     )
 
 
@@ -63,4 +65,13 @@ def _route(route: RouteSettings) -> RouteConfig:
         domains=route.domains,
         body_bytes=route.body_bytes,
         host_header=route.host_header,
+    )
+
+
+def _listener(listener: ListenerSettings, settings: Settings) -> ListenerConfig:
+    edge = settings.edge
+    return ListenerConfig(
+        name=listener.name,
+        drop_score=edge.drop_score if listener.drop_score is None else listener.drop_score,
+        half_close=listener.half_close or edge.half_close,
     )

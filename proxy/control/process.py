@@ -165,6 +165,7 @@ def restart_needed(before: Settings, after: Settings) -> tuple[str, ...]:
     """Keys that differ and that a running process cannot take over: sockets, folders, worker count."""
     pairs = {
         "edge.listen": (before.edge.listen, after.edge.listen),
+        "listeners": (_sockets(before), _sockets(after)),
         "edge.workers": (before.edge.workers, after.edge.workers),
         "edge.engine": (before.edge.engine, after.edge.engine),
         "control.admin_listen": (before.control.admin_listen, after.control.admin_listen),
@@ -172,6 +173,10 @@ def restart_needed(before: Settings, after: Settings) -> tuple[str, ...]:
         "state": (before.state, after.state),
     }
     return tuple(key for key, (old, new) in pairs.items() if old != new)
+
+
+def _sockets(settings: Settings) -> tuple[tuple[object, ...], ...]:
+    return tuple((listener.name, listener.listen, listener.unix_mode) for listener in settings.listeners)
 
 
 def _on_signals(control: Control, options: ControlOptions, stop: asyncio.Event) -> None:

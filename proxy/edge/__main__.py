@@ -1,4 +1,4 @@
-"""`python -m proxy.edge --slot N --listen-fd FD[,FD...] --segment-fd FD --runtime-dir DIR`: one edge
+"""`python -m proxy.edge --slot N --listen-fd [NAME=]FD,... --segment-fd FD --runtime-dir DIR`: one edge
 worker."""
 
 import asyncio

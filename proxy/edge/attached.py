@@ -12,5 +12,5 @@ class Attached(Protocol):
     slot: int
     gate: Gate
 
-    def configure(self, config: EdgeConfig, /) -> None:
+    async def configure(self, config: EdgeConfig, /) -> None:
         """All or nothing: raises ValueError naming the key, and everything stays as it was."""

@@ -5,6 +5,7 @@ from typing import Literal
 
 import orjson
 
+from proxy.edge.config_listeners import ListenerConfig
 from proxy.edge.config_routes import RouteConfig
 from proxy.edge.wire import decode
 
@@ -53,6 +54,7 @@ class EdgeConfig:
     connection_count: int = 20000
     backlog_count: int = 4096
     routes: tuple[RouteConfig, ...] = (RouteConfig(),)
+    listeners: tuple[ListenerConfig, ...] = ()
 
     def to_wire(self) -> bytes:
         return orjson.dumps(asdict(self))

@@ -6,6 +6,7 @@ from typing import Final, cast
 from fastmatch._native import Downstream
 from proxy.edge import replies, sockets
 from proxy.edge.context import Context
+from proxy.edge.entrance import Entrance
 from proxy.edge.exchange import Exchange
 from proxy.edge.timers import NEVER
 from proxy.edge.tunnel import Tunnel
@@ -42,6 +43,7 @@ class ClientConnection(asyncio.Protocol):
         "context",
         "deadline",
         "due",
+        "entrance",
         "exchange",
         "has_ended",
         "is_writing_paused",
@@ -55,8 +57,9 @@ class ClientConnection(asyncio.Protocol):
     exchange: Exchange
     transport: asyncio.Transport
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, entrance: Entrance) -> None:
         self.context = context
+        self.entrance = entrance
         self._wheel = context.wheel
         self._has_head_deadline = True
         self._held = 0
@@ -75,9 +78,8 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         context = self.context
-        peer = transport.get_extra_info("peername")
-        # A reset that overtook the accept leaves no peer name.
-        if peer is None or not context.gate.accept(peer[0]):
+        peer = self.entrance.admit(transport)
+        if peer is None:
             self.reset()
             return
         self.write = self.transport.write
@@ -86,7 +88,7 @@ class ClientConnection(asyncio.Protocol):
             self._shed()
             return
         self.transport.set_write_buffer_limits(high=context.config.write_buffer_bytes)
-        self.codec = Downstream(context.gate, peer[0])
+        self.codec = Downstream(context.gate, peer)
         self.exchange = Exchange(self)
         self._set_deadline(context.deadlines.head)
 
@@ -107,16 +109,12 @@ class ClientConnection(asyncio.Protocol):
         """True keeps the connection for the answer that is still to be written."""
         self.has_ended = True
         if self.phase in (BODY, WAITING):
-            if self.phase == WAITING and (not self.exchange.is_active or self._serves_half_closed):
+            if self.phase == WAITING and (not self.exchange.is_active or self.entrance.serves_half_closed):
                 return True
             self.leave()
             return True
         self.close()
         return False
-
-    @property
-    def _serves_half_closed(self) -> bool:
-        return self.context.config.half_close == "serve"
 
     def leave(self) -> None:
         """The client is not there to read the answer."""

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 from fastmatch._native import Gate, GateConfig, Route, Segment
 from proxy.edge.config import EdgeConfig
 from proxy.edge.config_routes import RouteConfig
+from proxy.edge.entrance import Entrance, listener_config
 from proxy.edge.pool import Pool
 from proxy.edge.timers import Deadlines, Wheel
 
 if TYPE_CHECKING:  # connection.py imports this module
     from proxy.edge.connection import ClientConnection
     from proxy.edge.connector import Connector
+    from proxy.edge.listener import Listeners
 
 
 def gate_config(config: EdgeConfig) -> GateConfig:
@@ -61,9 +63,11 @@ class Context:
         "deadlines",
         "draining",
         "emptied",
+        "entrances",
         "gate",
         "held",
         "idle_shown",
+        "listeners",
         "loop",
         "pool",
         "segment",
@@ -72,6 +76,7 @@ class Context:
     )
 
     connector: "Connector"
+    listeners: "Listeners"
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, segment: Segment, slot: int, config: EdgeConfig
@@ -87,12 +92,19 @@ class Context:
         self.connections: set[ClientConnection] = set()
         # Connections whose socket is not read at present: neither FIN nor RST reaches us, so they are polled.
         self.held: set[ClientConnection] = set()
+        # By the listener's name; those that accept.
+        self.entrances: dict[str, Entrance] = {}
         self.draining = False
         self.emptied = asyncio.Event()
         self.idle_shown = 0
 
-    def configure(self, config: EdgeConfig) -> None:
+    async def configure(self, config: EdgeConfig) -> None:
         """All or nothing: raises ValueError naming the key, and everything stays as it was."""
+        self.apply(config)
+        await self.listeners.open()
+
+    def apply(self, config: EdgeConfig) -> None:
+        """As `configure`, for the listeners that are open."""
         deadlines = Deadlines.of(config)
         self.gate.configure(gate_config(config))
         has_moved = (config.upstream_host, config.upstream_port) != (
@@ -102,6 +114,9 @@ class Context:
         self.config = config
         self.deadlines = deadlines
         self.pool.idle_count_limit = config.upstream_idle_count
+        for name, entrance in self.entrances.items():
+            # One that has left the file is open until the restart that takes its socket away.
+            entrance.configure(listener_config(name, config) or entrance.config)
         if has_moved:
             self.pool.renew()
 

@@ -88,7 +88,7 @@ class Link:
         logged."""
         match frame.kind:
             case Kind.CONFIGURE:
-                self._configure(frame.payload)
+                await self._configure(frame.payload)
             case Kind.INSTALL:
                 await self._install(frame.payload)
             case Kind.OVERLAY:
@@ -96,11 +96,11 @@ class Link:
             case _:
                 raise FrameError(f"frame kind {frame.kind.name} does not travel to a worker")
 
-    def _configure(self, payload: bytes) -> None:
+    async def _configure(self, payload: bytes) -> None:
         slot = self._context.slot
         try:
-            self._context.configure(EdgeConfig.from_wire(payload))
-        except (ValueError, TypeError) as error:
+            await self._context.configure(EdgeConfig.from_wire(payload))
+        except (ValueError, TypeError, OSError) as error:
             log.write(log.CONFIGURATION_REFUSED, slot, error=str(error))
         else:
             log.write(log.CONFIGURATION_APPLIED, slot)

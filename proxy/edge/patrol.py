@@ -51,15 +51,15 @@ def find_gone(context: Context) -> None:
     """Poll the clients whose socket is not read: while reading is paused neither FIN nor RST is reported."""
     if not context.held:
         return
-    # With `half_close = "serve"` a FIN is no departure.
-    departure = _GONE if context.config.half_close == "serve" else _GONE | select.POLLRDHUP
     poll = select.poll()
     by_descriptor: dict[int, ClientConnection] = {}
     for connection in context.held:
         if connection.is_in_exchange and not connection.transport.is_closing():
             number = sockets.descriptor(connection.transport)
             by_descriptor[number] = connection
-            poll.register(number, departure)
+            # With `half_close = "serve"` a FIN is no departure.
+            serves = connection.entrance.serves_half_closed
+            poll.register(number, _GONE if serves else _GONE | select.POLLRDHUP)
     for number, _ in poll.poll(0):
         by_descriptor[number].leave()
 

@@ -13,13 +13,16 @@ from typing import Protocol
 import uvloop
 
 from fastmatch._native import Segment
+from proxy.edge.listener import Endpoint
 from proxy.edge.worker import raise_descriptor_limit, settle_memory
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
+    """`listen_descriptors`: with the listener's name, empty for the one of `[edge] listen`."""
+
     slot: int
-    listen_descriptors: tuple[int, ...]
+    listen_descriptors: tuple[tuple[str, int], ...]
     segment_descriptor: int
     runtime_directory: Path
 
@@ -27,7 +30,7 @@ class Options:
 class Serving(Protocol):
     """A worker: of the edge, or of the aiohttp engine."""
 
-    async def start(self, group: asyncio.TaskGroup, endpoints: Sequence[socket.socket], /) -> None: ...
+    async def start(self, group: asyncio.TaskGroup, endpoints: Sequence[Endpoint], /) -> None: ...
     async def drain(self) -> None: ...
 
 
@@ -44,10 +47,15 @@ def parse_options(program: str, description: str | None, arguments: Sequence[str
     parser.add_argument("--runtime-dir", type=Path, required=True)
     found = parser.parse_args(arguments)
     try:
-        descriptors = tuple(int(number) for number in found.listen_fd.split(","))
+        descriptors = tuple(_named_descriptor(item) for item in found.listen_fd.split(",") if item)
     except ValueError:
-        parser.error(f"--listen-fd {found.listen_fd!r} is not a list of numbers")
+        parser.error(f"--listen-fd {found.listen_fd!r} is not a list of numbers, or of name=number")
     return Options(found.slot, descriptors, found.segment_fd, found.runtime_dir)
+
+
+def _named_descriptor(item: str) -> tuple[str, int]:
+    name, _, number = item.rpartition("=")
+    return name, int(number)
 
 
 async def serve(options: Options, make_worker: MakeWorker) -> None:
@@ -57,7 +65,7 @@ async def serve(options: Options, make_worker: MakeWorker) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     worker = make_worker(Segment.open(options.segment_descriptor), options)
-    endpoints = [socket.socket(fileno=number) for number in options.listen_descriptors]
+    endpoints = [Endpoint(name, socket.socket(fileno=number)) for name, number in options.listen_descriptors]
     async with asyncio.TaskGroup() as group:
         await worker.start(group, endpoints)
         settle_memory()

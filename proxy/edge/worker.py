@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import resource
-import socket
 import time
 import traceback
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from proxy.edge.config import EdgeConfig
 from proxy.edge.connector import Connector
 from proxy.edge.context import Context
 from proxy.edge.link import Link
-from proxy.edge.listener import Listener
+from proxy.edge.listener import Endpoint, Listeners
 from proxy.edge.lists import Lists
 
 _DRAIN_ROUND_SECONDS: Final = 0.02
@@ -25,7 +24,7 @@ _DRAIN_ROUND_SECONDS: Final = 0.02
 class Worker:
     """`start`, then `drain`; both within the task group that owns the worker's tasks."""
 
-    __slots__ = ("_link", "_link_task", "_listener", "_rejudgement", "context", "lists")
+    __slots__ = ("_link", "_link_task", "_rejudgement", "context", "lists")
 
     def __init__(
         self,
@@ -39,10 +38,10 @@ class Worker:
         self._rejudgement = patrol.Rejudgement(self.context)
         self.lists = Lists(self.context, self._rejudgement.start)
         self._link = Link(self.context, self.lists, runtime_directory)
-        self._listener = Listener(self.context)
+        self.context.listeners = Listeners(self.context)
         self._link_task: asyncio.Task[None] | None = None
 
-    async def start(self, group: asyncio.TaskGroup, endpoints: Sequence[socket.socket]) -> None:
+    async def start(self, group: asyncio.TaskGroup, endpoints: Sequence[Endpoint]) -> None:
         """Configuration and list first, listening last: the first request is judged like any other."""
         context = self.context
         context.loop.set_exception_handler(self._report)
@@ -51,7 +50,7 @@ class Worker:
         await self._link.restore()
         context.wheel.every_second(self._every_second)
         context.wheel.start()
-        await self._listener.start(endpoints)
+        await context.listeners.start(endpoints)
         self._link_task = group.create_task(self._link.run())
         log.write(log.WORKER_STARTED, context.slot, version=str(context.gate.version))
 
@@ -63,7 +62,7 @@ class Worker:
         context.gate.drain()
         # One turn: what the kernel has queued for this worker is accepted before its socket closes.
         await asyncio.sleep(0)
-        self._listener.close()
+        context.listeners.close()
         await asyncio.sleep(0)
         await self._finish_exchanges()
         left_count = len(context.connections)

@@ -3,7 +3,6 @@ worker.
 """
 
 import asyncio
-import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from proxy.edge import log
 from proxy.edge.config import EdgeConfig
 from proxy.edge.context import gate_config
 from proxy.edge.link import Link
+from proxy.edge.listener import Endpoint
 from proxy.edge.lists import Lists
 from proxy.lane.application import FORWARDER, build_application
 from proxy.lane.config import LaneConfig
@@ -69,7 +69,7 @@ class LaneWorker:
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
-    def configure(self, config: EdgeConfig) -> None:
+    async def configure(self, config: EdgeConfig) -> None:
         """All or nothing: raises ValueError naming the key, and everything stays as it was."""
         self.gate.configure(gate_config(config))
         self.config = config
@@ -78,7 +78,7 @@ class LaneWorker:
             self._runner.configure(lane_config)
             self._runner.app[FORWARDER].configure(lane_config)
 
-    async def start(self, group: asyncio.TaskGroup, endpoints: Sequence[socket.socket]) -> None:
+    async def start(self, group: asyncio.TaskGroup, endpoints: Sequence[Endpoint]) -> None:
         """Configuration and list first, listening last: the first request is judged like any other."""
         self.gate.tick(int(time.time()))
         await self._link.restore()
@@ -88,7 +88,7 @@ class LaneWorker:
         self._runner = LaneRunner(build_application(config, (judge,)), config, hooks)
         await self._runner.setup()
         for endpoint in endpoints:
-            await web.SockSite(self._runner, endpoint, backlog=self.config.backlog_count).start()
+            await web.SockSite(self._runner, endpoint.socket, backlog=self.config.backlog_count).start()
         own = (self._link.run(), self._tick(), self._close_blocked())
         self._tasks = [group.create_task(routine) for routine in own]
         log.write(log.WORKER_STARTED, self.slot, version=str(self.gate.version))

@@ -1,5 +1,6 @@
 """One TOML file and the environment -> frozen, checked settings."""
 
+from proxy.settings.listeners import ListenerSettings
 from proxy.settings.load import default_config_path, load_settings, locate
 from proxy.settings.model import (
     BlocklistSettings,
@@ -16,6 +17,7 @@ __all__ = [
     "ControlSettings",
     "EdgeSettings",
     "ListSettings",
+    "ListenerSettings",
     "RouteSettings",
     "Settings",
     "TokenSettings",

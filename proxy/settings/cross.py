@@ -5,6 +5,7 @@ A validator of the model can only blame its own section; here a fault gets the l
 
 from collections.abc import Iterator
 
+from proxy.settings.cross_listeners import listener_faults
 from proxy.settings.model import Settings
 from proxy.settings.toml_lines import KeyPath
 
@@ -12,6 +13,7 @@ Fault = tuple[KeyPath, str]
 
 
 def cross_faults(settings: Settings) -> Iterator[Fault]:
+    yield from listener_faults(settings)
     yield from _route_names(settings)
     yield from _route_upstreams(settings)
     yield from _drop_score(settings)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from proxy.errors import ConfigError
+from proxy.settings import listeners
 from proxy.settings.cross import cross_faults
 from proxy.settings.model import ENVIRONMENT_PREFIX, Settings, lists_folder
 from proxy.settings.toml_lines import KeyPath, key_lines, nearest_line
@@ -51,7 +52,8 @@ def load_settings(path: Path | None = None) -> Settings:
         raise ConfigError(f"environment: {error}; write lists and tables as JSON") from error
     if faults := [f"{places.of(key)}: {message}" for key, message in cross_faults(settings)]:
         raise ConfigError("\n".join(faults))
-    return _with_absolute_paths(settings, (path.parent if path is not None else Path()).absolute())
+    base = (path.parent if path is not None else Path()).absolute()
+    return _with_absolute_paths(settings, base, places)
 
 
 def default_config_path(environ: Mapping[str, str]) -> Path | None:
@@ -182,7 +184,7 @@ def _lower_first(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _with_absolute_paths(settings: Settings, base: Path) -> Settings:
+def _with_absolute_paths(settings: Settings, base: Path, places: _Places) -> Settings:
     lists = tuple(item.model_copy(update={"path": base / item.path}) for item in settings.lists)
     folder = settings.blocklist.folder
     blocklist = settings.blocklist.model_copy(
@@ -199,5 +201,23 @@ def _with_absolute_paths(settings: Settings, base: Path) -> Settings:
     )
     control = settings.control.model_copy(update={"tokens": tokens})
     return settings.model_copy(
-        update={"lists": lists, "blocklist": blocklist, "state": state, "control": control}
+        update={
+            "lists": lists,
+            "listeners": _absolute_listeners(settings, base, places),
+            "blocklist": blocklist,
+            "state": state,
+            "control": control,
+        }
     )
+
+
+def _absolute_listeners(
+    settings: Settings, base: Path, places: _Places
+) -> tuple[listeners.ListenerSettings, ...]:
+    found = []
+    for index, listener in enumerate(settings.listeners):
+        try:
+            found.append(listeners.at(listener, base))
+        except ValueError as error:
+            raise ConfigError(f"{places.of(('listeners', index, 'listen'))}: {error}") from error
+    return tuple(found)

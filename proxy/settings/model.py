@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from proxy.settings.listeners import ListenerSettings
 from proxy.settings.routes import MOST_ROUTES, RouteSettings
 from proxy.settings.section import Section
 from proxy.settings.types import (
@@ -244,6 +245,7 @@ class Settings(BaseSettings):
     )
 
     edge: EdgeSettings = EdgeSettings()
+    listeners: tuple[ListenerSettings, ...] = ()
     upstream: UpstreamSettings = UpstreamSettings()
     routes: Annotated[tuple[RouteSettings, ...], Field(max_length=MOST_ROUTES)] = ()
     lists: tuple[ListSettings, ...] = ()

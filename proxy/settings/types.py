@@ -20,6 +20,13 @@ class BindAddress(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class UnixBind(NamedTuple):
+    path: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
 class UpstreamUrl(NamedTuple):
     host: str
     port: int
@@ -55,6 +62,31 @@ def _bind_address(value: object) -> BindAddress:
         # A name could resolve to something else than the author of the file meant to open.
         raise ValueError("must begin with an IP address to bind, such as 127.0.0.1 or [::]") from error
     return BindAddress(str(address), port)
+
+
+def _listen_bind(value: object) -> BindAddress | UnixBind:
+    if isinstance(value, UnixBind):
+        return value
+    if isinstance(value, str) and value.startswith("unix:"):
+        path = value.removeprefix("unix:")
+        if not path or "\0" in path:
+            raise ValueError("must name a path behind unix:, such as unix:/run/edge.sock")
+        return UnixBind(path)
+    try:
+        return _bind_address(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or unix: and a path") from error
+
+
+def _file_mode(value: object) -> int:
+    """Octal, as chmod takes it; in quotes, because TOML's 0660 is no number and 660 would be another."""
+    if isinstance(value, int):
+        mode = value
+    elif isinstance(value, str) and re.fullmatch(r"0?[0-7]{3}", value):
+        mode = int(value, 8)
+    else:
+        raise ValueError('must be an octal mode in quotes, such as "0660"')
+    return mode
 
 
 def _upstream_url(value: object) -> UpstreamUrl:
@@ -152,6 +184,12 @@ ListKind = Literal["exact", "suffix", "below"]
 DomainSubject = Literal["host", "origin", "referer"]
 # NoDecode: in the environment these are text too, not the JSON array that a tuple would be.
 Bind = Annotated[BindAddress, PlainValidator(_bind_address), PlainSerializer(str, return_type=str), NoDecode]
+ListenBind = Annotated[
+    BindAddress | UnixBind, PlainValidator(_listen_bind), PlainSerializer(str, return_type=str), NoDecode
+]
+FileMode = Annotated[
+    int, PlainValidator(_file_mode), PlainSerializer(lambda mode: f"{mode:04o}", return_type=str)
+]
 Upstream = Annotated[
     UpstreamUrl, PlainValidator(_upstream_url), PlainSerializer(str, return_type=str), NoDecode
 ]

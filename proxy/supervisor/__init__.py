@@ -5,7 +5,21 @@ The supervisor does nothing else: no request, no list, no settings. It imports t
 the others. Who has loaded settings to make the options leaves them behind with `become`.
 """
 
-from proxy.supervisor.options import Programs, SupervisorOptions, available_cpu_count, python_module
+from proxy.supervisor.options import (
+    ListenerAddress,
+    Programs,
+    SupervisorOptions,
+    available_cpu_count,
+    python_module,
+)
 from proxy.supervisor.start import become, run
 
-__all__ = ["Programs", "SupervisorOptions", "available_cpu_count", "become", "python_module", "run"]
+__all__ = [
+    "ListenerAddress",
+    "Programs",
+    "SupervisorOptions",
+    "available_cpu_count",
+    "become",
+    "python_module",
+    "run",
+]

@@ -10,6 +10,21 @@ from typing import Any, Literal
 Address = tuple[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class ListenerAddress:
+    """A place to listen: host and port, or the path of a unix socket with the mode it gets.
+
+    `name` tells the worker which listener of its configuration the socket belongs to; empty for the one of
+    `[edge] listen`.
+    """
+
+    name: str
+    host: str = ""
+    port: int = 0
+    path: str | None = None
+    mode: int = 0o660
+
+
 def python_module(name: str) -> tuple[str, ...]:
     """The command that runs a module of ours in another process."""
     # -P: a folder named `proxy` in the user's working directory must not be imported in place of ours.
@@ -28,7 +43,8 @@ class Programs:
 
 @dataclass(frozen=True, slots=True)
 class SupervisorOptions:
-    """`control_listen` is bound by control, `gateway_listen` by the demo gateway: both are only probed here.
+    """`listen` and `listeners` are the edge's. `control_listen` is bound by control, `gateway_listen` by the
+    demo gateway: both are only probed here.
 
     Seconds: `drain_seconds` from SIGTERM until a worker is killed, `stop_seconds` the same for control and
     gateway, which are asked to stop after the last worker has ended. `ready_command` is run once, when
@@ -38,6 +54,7 @@ class SupervisorOptions:
     runtime_directory: Path
     listen: tuple[Address, ...]
     worker_count: int
+    listeners: tuple[ListenerAddress, ...] = ()
     engine: Literal["native", "aiohttp"] = "native"
     config_path: Path | None = None
     control_listen: tuple[Address, ...] = ()
@@ -46,6 +63,10 @@ class SupervisorOptions:
     stop_seconds: float = 5.0
     ready_command: tuple[str, ...] = ()
     programs: Programs = field(default_factory=Programs)
+
+    @property
+    def edge_addresses(self) -> tuple[ListenerAddress, ...]:
+        return (*(ListenerAddress("", host, port) for host, port in self.listen), *self.listeners)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), default=str)
@@ -61,6 +82,7 @@ class SupervisorOptions:
             **values
             | {
                 "runtime_directory": Path(values["runtime_directory"]),
+                "listeners": tuple(ListenerAddress(**listener) for listener in values["listeners"]),
                 "config_path": Path(values["config_path"]) if values["config_path"] else None,
                 "gateway_listen": _address(values["gateway_listen"]) if values["gateway_listen"] else None,
                 "ready_command": tuple(values["ready_command"]),

@@ -1,14 +1,27 @@
-"""Addresses -> listening sockets, one per address and worker slot."""
+"""Addresses -> listening sockets, one per address and worker slot; a unix socket has one in all."""
 
 import errno
+import os
 import socket
+import stat
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 from proxy.errors import ConfigError
-from proxy.supervisor.options import Address
+from proxy.supervisor.options import Address, ListenerAddress
 
 # The kernel cuts it to net.core.somaxconn. A queue has to hold what arrives while a dead worker is replaced.
 _BACKLOG = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A listening socket and the name of its listener; empty for the one of `[edge] listen`."""
+
+    name: str
+    socket: socket.socket
 
 
 def probe(addresses: Iterable[Address]) -> None:
@@ -29,23 +42,76 @@ def probe(addresses: Iterable[Address]) -> None:
                 raise _refusal(host, port, error) from error
 
 
-def open_listeners(addresses: Sequence[Address], slots: int) -> list[list[socket.socket]]:
+def open_listeners(addresses: Sequence[ListenerAddress], slots: int) -> list[list[Opened]]:
     """One list of sockets per slot, in the order of `addresses`.
 
     A socket of its own for every slot: its queue outlives the worker, because the supervisor keeps it open
-    and the replacement inherits it. A port of 0 is chosen once and shared by all slots.
+    and the replacement inherits it. A port of 0 is chosen once and shared by all slots. The kernel does not
+    spread a unix socket's connections over several: the first slot has it alone.
     """
-    listeners: list[list[socket.socket]] = [[] for _ in range(slots)]
-    for host, port in addresses:
+    listeners: list[list[Opened]] = [[] for _ in range(slots)]
+    for address in addresses:
+        if address.path is not None:
+            listeners[0].append(Opened(address.name, _listen_unix(address.path, address.mode)))
+            continue
+        host, port = address.host, address.port
         for slot in listeners:
             listener = _open(host, port)
-            slot.append(listener)
+            slot.append(Opened(address.name, listener))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             _bind(listener, host, port)
-            port = listener.getsockname()[1]  # noqa: PLW2901 - the other slots share what the kernel chose
+            port = listener.getsockname()[1]
             listener.listen(_BACKLOG)
             listener.setblocking(False)
     return listeners
+
+
+def probe_unix(path: str) -> None:
+    """Raises ConfigError when somebody listens there or something else than a socket is in the way."""
+    try:
+        is_socket = stat.S_ISSOCK(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigError(f"unix socket {path!r} cannot be used: {error.strerror}") from error
+    if not is_socket:
+        raise ConfigError(f"{path!r} is in the way of a unix socket: it is a file of another kind")
+    with socket.socket(socket.AF_UNIX) as probing:
+        probing.setblocking(False)
+        try:
+            probing.connect(path)
+        except ConnectionRefusedError:
+            return  # left behind by a program that was killed
+        except OSError as error:
+            # A full queue (EAGAIN) is somebody's too.
+            raise ConfigError(f"unix socket {path!r} is taken ({error.strerror})") from error
+    raise ConfigError(f"unix socket {path!r} is taken")
+
+
+def remove_unix(addresses: Iterable[ListenerAddress]) -> None:
+    """At the end of the program: a name without a listener would only puzzle."""
+    for address in addresses:
+        if address.path is not None:
+            with suppress(OSError):
+                Path(address.path).unlink()
+
+
+def _listen_unix(path: str, mode: int) -> socket.socket:
+    """Bound under a name of its own, then renamed: nobody meets the socket before it has its mode."""
+    unfinished = f"{path}.{os.getpid()}"
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        with suppress(FileNotFoundError):
+            Path(unfinished).unlink()
+        listener.bind(unfinished)
+        Path(unfinished).chmod(mode)
+        listener.listen(_BACKLOG)
+        Path(unfinished).replace(path)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"unix socket {path!r} cannot be opened: {error.strerror or error}") from error
+    listener.setblocking(False)
+    return listener
 
 
 def _open(host: str, port: int) -> socket.socket:

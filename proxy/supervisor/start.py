@@ -14,8 +14,8 @@ from fastmatch._native import Segment
 from proxy.errors import ConfigError
 from proxy.supervisor.child import ChildSpec
 from proxy.supervisor.loop import Hooks, StopTimes, Supervisor
-from proxy.supervisor.options import SupervisorOptions, child_environment, python_module
-from proxy.supervisor.sockets import open_listeners, probe
+from proxy.supervisor.options import ListenerAddress, SupervisorOptions, child_environment, python_module
+from proxy.supervisor.sockets import Opened, open_listeners, probe, probe_unix, remove_unix
 
 # sun_path holds 108 bytes with the closing zero.
 _SOCKET_PATH_BYTES = 107
@@ -40,19 +40,22 @@ def run(options: SupervisorOptions) -> int:
     """
     probe(
         [
-            *options.listen,
+            *((address.host, address.port) for address in options.edge_addresses if address.path is None),
             *options.control_listen,
             *([options.gateway_listen] if options.gateway_listen else []),
         ]
     )
+    for address in options.edge_addresses:
+        if address.path is not None:
+            probe_unix(address.path)
     with _runtime_directory(options.runtime_directory) as directory, ExitStack() as sockets:
-        listeners = open_listeners(options.listen, options.worker_count)
+        listeners = open_listeners(options.edge_addresses, options.worker_count)
         for listener in _flat(listeners):
             sockets.enter_context(listener)
         segment = Segment.create(options.worker_count)
         hooks = Hooks(
             on_worker_exit=_worker_exit_hook(directory, segment),
-            on_stopping=_stopping_hook(directory, sockets),
+            on_stopping=_stopping_hook(directory, sockets, options.edge_addresses),
         )
         specs = describe(options, listeners, segment.fileno())
         times = StopTimes(options.drain_seconds, options.stop_seconds)
@@ -60,7 +63,7 @@ def run(options: SupervisorOptions) -> int:
 
 
 def describe(
-    options: SupervisorOptions, listeners: Sequence[Sequence[socket.socket]], segment_descriptor: int
+    options: SupervisorOptions, listeners: Sequence[Sequence[Opened]], segment_descriptor: int
 ) -> list[ChildSpec]:
     """The children in the order of their start. None waits: a worker begins with the last run's list."""
     shared = ("--segment-fd", str(segment_descriptor), "--runtime-dir", str(options.runtime_directory))
@@ -79,9 +82,9 @@ def describe(
         command = (*options.programs.gateway, "--host", host, "--port", str(port))
         children.append(ChildSpec("gateway", command, environment=environment))
     program = options.programs.edge if options.engine == "native" else options.programs.lane
-    for slot, sockets in enumerate(listeners):
-        descriptors = tuple(listener.fileno() for listener in sockets)
-        listen = ("--slot", str(slot), "--listen-fd", ",".join(map(str, descriptors)))
+    for slot, opened in enumerate(listeners):
+        descriptors = tuple(each.socket.fileno() for each in opened)
+        listen = ("--slot", str(slot), "--listen-fd", ",".join(map(_inherited, opened)))
         children.append(
             ChildSpec(
                 "worker",
@@ -116,7 +119,9 @@ def _worker_exit_hook(directory: Path, segment: Segment) -> Callable[[int, int, 
     return note
 
 
-def _stopping_hook(directory: Path, sockets: ExitStack) -> Callable[[], None]:
+def _stopping_hook(
+    directory: Path, sockets: ExitStack, addresses: Sequence[ListenerAddress]
+) -> Callable[[], None]:
     """Tells control, which is asked to stop last, that the program drains; closes our copies of the queues.
 
     The file `draining` lies in the runtime directory from the first signal until the next start: /readyz
@@ -131,6 +136,7 @@ def _stopping_hook(directory: Path, sockets: ExitStack) -> Callable[[], None]:
             path.touch()
         # The workers hold the queues from here on. Kept open, our copies would let clients wait for nobody.
         sockets.close()
+        remove_unix(addresses)
 
     return stop
 
@@ -159,6 +165,12 @@ def _runtime_directory(path: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def _flat(listeners: Sequence[Sequence[socket.socket]]) -> Iterator[socket.socket]:
+def _inherited(opened: Opened) -> str:
+    """`5` for the listener of `[edge] listen`, `public=6` for one of `[[listeners]]`."""
+    number = str(opened.socket.fileno())
+    return f"{opened.name}={number}" if opened.name else number
+
+
+def _flat(listeners: Sequence[Sequence[Opened]]) -> Iterator[socket.socket]:
     for slot in listeners:
-        yield from slot
+        yield from (opened.socket for opened in slot)

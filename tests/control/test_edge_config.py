@@ -66,6 +66,9 @@ host_header = "inner.example"
 [[routes]]
 name = "page"
 path = "/page"
+[[listeners]]
+name = "public"
+listen = "127.0.0.1:1"
 """
 
 

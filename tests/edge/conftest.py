@@ -4,7 +4,7 @@ missing."""
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import uvloop
 
 from fastmatch._native import Blocklist, Entry, Segment, pack_entries
 from proxy.edge.config import EdgeConfig
+from proxy.edge.listener import Endpoint
 from proxy.edge.worker import Worker
 from tests.support.client import Client
 from tests.support.origin import Origin
@@ -50,7 +51,7 @@ class Edge:
 
     def configure(self, **changes: Any) -> None:
         context = self.worker.context
-        context.configure(replace(context.config, **changes))
+        context.apply(replace(context.config, **changes))
 
 
 async def until(condition: Callable[[], bool], patience_seconds: float = 10.0) -> None:
@@ -93,19 +94,34 @@ async def _running_edge(
 ) -> AsyncIterator[Edge]:
     config = EdgeConfig(upstream_port=origin.port, drain_seconds=0.0, linger_seconds=0.5)
     config = replace(config, **settings)
+    with socket.create_server(("127.0.0.1", 0)) as endpoint:
+        async with serving(config, [Endpoint("", endpoint)], directory, entries) as edge:
+            yield edge
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    config: EdgeConfig, endpoints: Sequence[Endpoint], directory: Path, entries: Sequence[Entry] = ()
+) -> AsyncIterator[Edge]:
+    """A worker on these sockets; `port` is the first one's."""
     segment = Segment.create(1)
     worker = Worker(asyncio.get_running_loop(), segment, 0, directory, config)
     worker.context.gate.install(Blocklist.from_entries(entries, epoch=1, sequence=1))
-    with socket.create_server(("127.0.0.1", 0)) as endpoint:
-        async with asyncio.TaskGroup() as group:
-            await worker.start(group, [endpoint])
-            faults: list[dict[str, Any]] = []
-            asyncio.get_running_loop().set_exception_handler(lambda _, facts: faults.append(facts))
-            edge = Edge(worker, segment, endpoint.getsockname()[1], directory)
-            try:
-                yield edge
-            finally:
-                for client in edge.clients:
-                    client.close()
-                await worker.drain()
+    async with asyncio.TaskGroup() as group:
+        await worker.start(group, endpoints)
+        faults: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, facts: faults.append(facts))
+        edge = Edge(worker, segment, port_of(endpoints[0].socket), directory)
+        try:
+            yield edge
+        finally:
+            for client in edge.clients:
+                client.close()
+            await worker.drain()
     assert faults == []
+
+
+def port_of(endpoint: socket.socket) -> int:
+    """0 for a unix socket."""
+    name = endpoint.getsockname()
+    return name[1] if isinstance(name, tuple) else 0

@@ -25,6 +25,13 @@ def forwarded(client: Downstream, data: bytes) -> tuple[int, int, bytes, int, in
     return taken
 
 
+def test_upstream_hears_how_the_client_came():
+    """Behind TLS a service makes its links and cookies by this field."""
+    assert b"X-Forwarded-Proto: http\r\n" in forwarded(Downstream(a_gate(), "198.51.100.1"), GET)[2]
+    over_tls = Downstream(a_gate(), "198.51.100.1", https=True)
+    assert b"X-Forwarded-Proto: https\r\n" in forwarded(over_tls, GET)[2]
+
+
 def test_a_head_is_taken_in_one_call():
     """What the connection code unpacks for every request."""
     client = Downstream(a_gate(), "198.51.100.1")

@@ -127,6 +127,17 @@ def test_accept_drops_only_what_the_configuration_says():
         on.accept("localhost")
 
 
+def test_accept_goes_by_the_score_of_its_listener():
+    """The configured one is for listeners that have none of their own."""
+    gate = a_gate(drop_score=9.0)
+    gate.install(blocking("203.0.113.9"))
+    assert gate.accept("203.0.113.9", 9.5)
+    assert not gate.accept("203.0.113.9", 8.0)
+    assert not gate.accept("203.0.113.9", None)
+    with pytest.raises(ValueError, match="drop_score"):
+        gate.accept("203.0.113.9", 11.0)
+
+
 def test_a_draining_gate_closes_kept_connections():
     """A stopping worker must not be sent the next request."""
     gate = a_gate(on_missing="open")

@@ -10,6 +10,7 @@ import pytest
 
 from fastmatch._native import Blocklist, Segment
 from proxy.edge.config import EdgeConfig
+from proxy.edge.listener import Endpoint
 from proxy.lane.config import LaneConfig
 from proxy.lane.worker import LaneWorker
 from tests.lane.peers import lane_running
@@ -51,7 +52,7 @@ async def engine_running(origin: Origin, directory: Path) -> AsyncIterator[tuple
     worker.gate.install(Blocklist.from_entries((), epoch=1, sequence=1))
     with socket.create_server(("127.0.0.1", 0)) as endpoint:
         async with asyncio.TaskGroup() as group:
-            await worker.start(group, [endpoint])
+            await worker.start(group, [Endpoint("", endpoint)])
             try:
                 yield endpoint.getsockname()[1], segment
             finally:

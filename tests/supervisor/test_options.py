@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.supervisor import Programs, SupervisorOptions, available_cpu_count
+from proxy.supervisor import ListenerAddress, Programs, SupervisorOptions, available_cpu_count
 from proxy.supervisor.options import _quota_cpu_count
 
 
@@ -49,6 +49,7 @@ def test_count_stays_within_the_affinity():
             runtime_directory=Path("/var/run/é"),
             listen=(("127.0.0.1", 1), ("127.0.0.1", 2)),
             worker_count=3,
+            listeners=(ListenerAddress("a", "::", 443), ListenerAddress("b", path="/run/b", mode=0o600)),
             engine="aiohttp",
             config_path=Path("sentra.toml"),
             control_listen=(("127.0.0.1", 3),),

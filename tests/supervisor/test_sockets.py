@@ -1,11 +1,14 @@
 """Listening sockets: probed first, one queue per slot."""
 
 import socket
+import stat
+from pathlib import Path
 
 import pytest
 
 from proxy.errors import ConfigError
-from proxy.supervisor.sockets import open_listeners, probe
+from proxy.supervisor import ListenerAddress
+from proxy.supervisor.sockets import open_listeners, probe, probe_unix, remove_unix
 
 
 @pytest.fixture
@@ -27,8 +30,8 @@ def test_probe_refuses_a_port_that_would_be_shared(shared_listener):
 
 def test_probe_passes_connections_in_time_wait():
     """A restart right after a stop must not have to wait a minute."""
-    ((listener,),) = open_listeners([("127.0.0.1", 0)], 1)
-    with listener:
+    ((opened,),) = open_listeners([ListenerAddress("", "127.0.0.1", 0)], 1)
+    with opened.socket as listener:
         listener.setblocking(True)
         port = listener.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)) as client:
@@ -47,13 +50,48 @@ def test_probe_names_a_host_that_is_no_address(host):
 
 def test_slots_share_a_chosen_port_and_have_queues_of_their_own():
     """A replacement inherits exactly the queue of the dead worker."""
-    listeners = open_listeners([("127.0.0.1", 0), ("::1", 0)], 3)
+    addresses = [ListenerAddress("", "127.0.0.1", 0), ListenerAddress("six", "::1", 0)]
+    listeners = open_listeners(addresses, 3)
     try:
-        assert [len(slot) for slot in listeners] == [2, 2, 2]
-        assert len({slot[0].getsockname() for slot in listeners}) == 1
-        assert len({slot[0].fileno() for slot in listeners}) == 3
-        assert len({slot[1].getsockname() for slot in listeners}) == 1
+        assert [[opened.name for opened in slot] for slot in listeners] == [["", "six"]] * 3
+        assert len({slot[0].socket.getsockname() for slot in listeners}) == 1
+        assert len({slot[0].socket.fileno() for slot in listeners}) == 3
+        assert len({slot[1].socket.getsockname() for slot in listeners}) == 1
     finally:
         for slot in listeners:
-            for listener in slot:
-                listener.close()
+            for opened in slot:
+                opened.socket.close()
+
+
+def test_unix_socket_belongs_to_the_first_slot_with_its_mode(tmp_path: Path):
+    """The kernel spreads nothing over several; who may connect is the mode's to say."""
+    path = tmp_path / "edge.sock"
+    address = ListenerAddress("local", path=str(path), mode=0o600)
+    ((opened,), empty) = open_listeners([address], 2)
+    assert empty == []
+    with opened.socket, socket.socket(socket.AF_UNIX) as client:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        client.connect(str(path))
+    remove_unix([address])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_probe_passes_a_unix_socket_that_nobody_listens_on(tmp_path: Path):
+    """A killed program leaves its socket behind; the next start must not need a person."""
+    path = str(tmp_path / "edge.sock")
+    probe_unix(path)
+    ((left,),) = open_listeners([ListenerAddress("local", path=path)], 1)
+    left.socket.close()
+    probe_unix(path)
+    ((opened,),) = open_listeners([ListenerAddress("local", path=path)], 1)
+    with opened.socket, pytest.raises(ConfigError, match="is taken"):
+        probe_unix(path)
+
+
+def test_probe_keeps_a_file_that_is_no_socket(tmp_path: Path):
+    """A mistyped path must not cost somebody a file."""
+    path = tmp_path / "notes.txt"
+    path.write_text("mine")
+    with pytest.raises(ConfigError, match="in the way"):
+        probe_unix(str(path))
+    assert path.read_text() == "mine"

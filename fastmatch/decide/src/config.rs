@@ -264,7 +264,7 @@ fn in_range(
 }
 
 /// 0 is refused: every entry of every list would block, known good ones' neighbours included.
-pub(crate) fn tenths(key: &'static str, score: f64) -> Result<u8, ConfigError> {
+pub fn tenths(key: &'static str, score: f64) -> Result<u8, ConfigError> {
     let scaled = (score * 10.0).round();
     if !(1.0..=100.0).contains(&scaled) {
         return Err(error(key, format!("{score} is not within 0.1-10")));

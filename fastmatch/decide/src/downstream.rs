@@ -47,6 +47,7 @@ pub struct Downstream {
     pub(crate) gate: Arc<Gate>,
     peer: IpAddr,
     peer_text: Box<[u8]>,
+    is_https: bool,
     kept: Vec<u8>,
     scanner: LineScanner,
     chain: Vec<IpAddr>,
@@ -62,11 +63,19 @@ impl Downstream {
             gate,
             peer,
             peer_text: peer_text.into_boxed_slice(),
+            is_https: false,
             kept: Vec::new(),
             scanner: LineScanner::default(),
             chain: Vec::new(),
             exchange: Exchange::new(peer),
         })
+    }
+
+    /// The client speaks TLS to us, or does not.
+    #[must_use]
+    pub fn over_tls(mut self, is_https: bool) -> Self {
+        self.is_https = is_https;
+        self
     }
 
     /// Feeds bytes of a head and what follows it; output is appended to `out`.
@@ -234,6 +243,7 @@ impl Downstream {
             route,
             peer: self.peer,
             peer_text: &self.peer_text,
+            is_https: self.is_https || tables.is_https,
             client: self.exchange.client,
             chain: &self.chain,
             peer_is_trusted: trust.peer_is_trusted,

@@ -26,6 +26,7 @@ pub struct Forward<'f> {
     pub route: &'f Route,
     pub peer: IpAddr,
     pub peer_text: &'f [u8],
+    pub is_https: bool,
     pub client: IpAddr,
     /// Addresses believed, nearest first: see `identity::identify`.
     pub chain: &'f [IpAddr],
@@ -159,11 +160,7 @@ fn write_identity(
     } else {
         write_address(out, forward.client);
     }
-    let ours: &[u8] = if forward.tables.is_https {
-        b"https"
-    } else {
-        b"http"
-    };
+    let ours: &[u8] = if forward.is_https { b"https" } else { b"http" };
     let proto = told_by_proxy(head, forward, FieldKind::ForwardedProto, |value| {
         value.eq_ignore_ascii_case(b"http") || value.eq_ignore_ascii_case(b"https")
     });

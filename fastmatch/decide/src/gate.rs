@@ -121,10 +121,13 @@ impl Gate {
     }
 
     /// False: drop the connection. A trusted proxy speaks for others and is never dropped.
-    pub fn accept(&self, peer: &str) -> Result<bool, InvalidPeer> {
+    ///
+    /// `drop_score` in tenths: the listener's own, else the configured one.
+    pub fn accept(&self, peer: &str, drop_score: Option<u8>) -> Result<bool, InvalidPeer> {
         let peer = parse_peer(peer)?;
         let snapshot = self.load();
-        let (Some(drop_score), Some(list)) = (snapshot.tables.drop_score, &snapshot.list) else {
+        let drop_score = drop_score.or(snapshot.tables.drop_score);
+        let (Some(drop_score), Some(list)) = (drop_score, &snapshot.list) else {
             return Ok(true);
         };
         if snapshot.tables.trusted.contains(peer) {

@@ -26,7 +26,7 @@ mod router;
 mod segment;
 pub mod upstream;
 
-pub use config::{ConfigError, Settings, Tables};
+pub use config::{ConfigError, Settings, Tables, tenths};
 pub use downstream::Downstream;
 pub use gate::{Gate, InvalidPeer};
 pub use histogram::Histogram;

@@ -262,7 +262,7 @@ fn peers_are_dropped_at_accept_when_the_score_says_so() {
         settings.drop_score = Some(8.0);
         settings.trusted_proxies = vec!["10.0.0.0/8".to_owned()];
     });
-    let accept = |peer: &str| world.gate.accept(peer).expect("an address");
+    let accept = |peer: &str| world.gate.accept(peer, None).expect("an address");
     assert!(accept("203.0.113.9"));
     world.install(&[
         entry("203.0.113.9", 80),
@@ -285,7 +285,7 @@ fn peers_are_dropped_at_accept_when_the_score_says_so() {
         events.starts_with("{\"time\":1700000000,\"client\":\"203.0.113.9\"")
             && events.contains("\"dropped\"")
     );
-    assert!(world.gate.accept("nobody").is_err());
+    assert!(world.gate.accept("nobody", None).is_err());
 }
 
 #[test]

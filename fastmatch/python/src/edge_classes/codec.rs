@@ -44,10 +44,13 @@ pub(crate) struct PyDownstream {
 #[pymethods]
 impl PyDownstream {
     #[new]
-    fn new(gate: &PyGate, peer: &str) -> PyResult<Self> {
+    #[pyo3(signature = (gate, peer, *, https = false))]
+    fn new(gate: &PyGate, peer: &str, https: bool) -> PyResult<Self> {
         let codec = Downstream::new(Arc::clone(&gate.gate), peer)
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
-        Ok(Self { codec })
+        Ok(Self {
+            codec: codec.over_tls(https),
+        })
     }
 
     #[pyo3(signature = (data, /))]

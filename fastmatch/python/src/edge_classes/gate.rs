@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use decide::{Gate, Settings, Tables};
+use decide::{Gate, Settings, Tables, tenths};
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -140,9 +140,15 @@ impl PyGate {
         std::mem::replace(&mut *installed, new)
     }
 
-    #[pyo3(signature = (peer, /))]
-    fn accept(&self, peer: &str) -> PyResult<bool> {
-        self.gate.accept(peer).map_err(|error| invalid_peer(&error))
+    #[pyo3(signature = (peer, drop_score = None, /))]
+    fn accept(&self, peer: &str, drop_score: Option<Within<f64>>) -> PyResult<bool> {
+        let drop_score = drop_score
+            .map(|score| tenths("drop_score", score.0))
+            .transpose()
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        self.gate
+            .accept(peer, drop_score)
+            .map_err(|error| invalid_peer(&error))
     }
 
     #[pyo3(signature = (now, /))]

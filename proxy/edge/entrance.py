@@ -1,0 +1,46 @@
+"""What all connections of one listener share: its configuration, and who may come in."""
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from proxy.edge.config import EdgeConfig
+from proxy.edge.config_listeners import ListenerConfig
+
+if TYPE_CHECKING:  # context.py imports this module
+    from proxy.edge.context import Context
+
+# Who comes over a unix socket has no address. Lists cannot block loopback, and nobody else can claim it.
+LOCAL_PEER: Final = "127.0.0.1"
+
+
+def listener_config(name: str, config: EdgeConfig) -> ListenerConfig | None:
+    """None: this configuration does not know the listener."""
+    if not name:
+        return ListenerConfig(name, drop_score=config.drop_score, half_close=config.half_close)
+    return next((listener for listener in config.listeners if listener.name == name), None)
+
+
+class Entrance:
+    """Precomputed for `connection_made`; `configure` swaps it. `is_local`: a unix socket."""
+
+    __slots__ = ("_context", "config", "is_local", "serves_half_closed")
+
+    def __init__(self, context: "Context", config: ListenerConfig, *, is_local: bool) -> None:
+        self._context = context
+        self.is_local = is_local
+        self.configure(config)
+
+    def configure(self, config: ListenerConfig) -> None:
+        self.config = config
+        self.serves_half_closed = config.half_close == "serve"
+
+    def admit(self, transport: asyncio.BaseTransport) -> str | None:
+        """The peer's address; None when the connection is to be dropped unread."""
+        if self.is_local:
+            return LOCAL_PEER
+        peer = transport.get_extra_info("peername")
+        # A reset that overtook the accept leaves no peer name.
+        if peer is None or not self._context.gate.accept(peer[0], self.config.drop_score):
+            return None
+        address: str = peer[0]
+        return address

@@ -10,6 +10,7 @@ import pytest
 from proxy.errors import ConfigError
 from proxy.settings import (
     ListenerSettings,
+    ListenerTlsSettings,
     ListSettings,
     RouteSettings,
     Settings,
@@ -358,7 +359,7 @@ def test_keys_are_found_behind_values_that_look_like_keys():
 def example_with_everything_in() -> str:
     """The documented example with its commented-out keys switched on."""
     text = (Path(__file__).resolve().parents[1] / "sentra.example.toml").read_text()
-    return re.sub(r"^# (?=(\[\[)?\w+( = |\.|\]\]))", "", text, flags=re.MULTILINE)
+    return re.sub(r"^# (?=(\[\[?)?\w+( = |\.|\]\]))", "", text, flags=re.MULTILINE)
 
 
 def test_example_is_a_valid_configuration(tmp_path):
@@ -380,6 +381,7 @@ def test_example_shows_every_key_and_its_default(tmp_path):
     assert set(shown["lists"][0]) == set(ListSettings.model_fields)
     assert set().union(*shown["routes"]) == set(RouteSettings.model_fields)
     assert set().union(*shown["listeners"]) == set(ListenerSettings.model_fields)
+    assert set(shown["listeners"][0]["tls"]) == set(ListenerTlsSettings.model_fields)
     uncommented = (Path(__file__).resolve().parents[1] / "sentra.example.toml").read_text()
     plain = load_settings(write(tmp_path, uncommented)).model_copy(update={"state": Settings().state})
     assert plain == Settings()

@@ -5,13 +5,17 @@ from pathlib import Path
 import pytest
 
 from proxy.control.edge_config import to_edge_config
-from proxy.edge.config_listeners import ListenerConfig
+from proxy.control.listener_files import check_listener_files
+from proxy.edge.config import EdgeConfig
+from proxy.edge.config_listeners import CertificateFiles, ListenerConfig, TlsConfig
 from proxy.errors import ConfigError
 from proxy.launch import supervisor_options
 from proxy.settings import load_settings
 from proxy.supervisor import ListenerAddress
+from tests.support.authority import Authority
 
 FIRST = '[[listeners]]\nname = "public"\nlisten = "127.0.0.1:8443"\n'
+TLS = FIRST + '[listeners.tls]\ncertificates = [{ certificate = "c.pem", key = "k.pem" }]\n'
 
 
 def write(folder: Path, text: str) -> Path:
@@ -47,6 +51,18 @@ def write(folder: Path, text: str) -> Path:
         (FIRST + FIRST.replace("8443", "8444"), 5, ["listeners.1.name", "'public'"]),
         (FIRST + FIRST.replace("public", "other"), 6, ["listeners.1.listen", "127.0.0.1:8443"]),
         ('[edge]\nlisten = "127.0.0.1:1"\n' + FIRST, 3, ["listeners", "edge.listen"]),
+        (FIRST + "[listeners.tls]\n", 4, ["listeners.0.tls.certificates", "is missing"]),
+        (FIRST + "[listeners.tls]\ncertificates = []\n", 5, ["listeners.0.tls.certificates", "at least 1"]),
+        (TLS + 'client_certificates = "required"\n', 4, ["listeners.0.tls.client_ca", "is missing"]),
+        (TLS + 'client_ca = "a"\n', 6, ["listeners.0.tls.client_ca", "of no use"]),
+        (TLS + 'minimum_version = "1.1"\n', 6, ["listeners.0.tls.minimum_version", "'1.2' or '1.3'"]),
+        (
+            TLS + 'client_certificates = "optional"\nclient_ca = "a"\nminimum_version = "1.2"\n',
+            8,
+            ["listeners.0.tls.minimum_version", "must be '1.3'"],
+        ),
+        ('[edge]\nengine = "aiohttp"\n' + TLS, 6, ["listeners.0.tls", "'aiohttp'"]),
+        (FIRST + "handshake_seconds = 0\n", 4, ["listeners.0.handshake_seconds"]),
         (FIRST + "drop_score = 6\n", 4, ["listeners.0.drop_score", "which one is 7", "is 6"]),
         ('[edge]\nmode = "observe"\n' + FIRST + "drop_score = 9\n", 6, ["listeners.0.drop_score", "observe"]),
         (
@@ -91,6 +107,52 @@ def test_listeners_reach_the_supervisor_and_the_workers(tmp_path: Path):
         ListenerConfig("public", drop_score=8.0, half_close="cancel"),
         ListenerConfig("local", drop_score=9.0, half_close="serve"),
     )
+
+
+def test_tls_reaches_the_workers_as_paths(tmp_path: Path):
+    """A key's content would stand in frames and on disk; the worker reads the file itself."""
+    path = write(tmp_path, TLS + 'client_certificates = "required"\nclient_ca = "/etc/ca.pem"\n')
+    config = to_edge_config(load_settings(path))
+    assert config.listeners[0].tls == TlsConfig(
+        (CertificateFiles(str(tmp_path / "c.pem"), str(tmp_path / "k.pem")),),
+        minimum_version="1.3",
+        client_certificates="required",
+        client_ca="/etc/ca.pem",
+    )
+    assert EdgeConfig.from_wire(config.to_wire()) == config
+
+
+def a_file(folder: Path, name: str, content: str) -> Path:
+    path = folder / name
+    path.write_text(content)
+    return path
+
+
+def test_certificate_files_at_fault_are_named_with_their_line(tmp_path: Path):
+    """What would stop a worker stops the start, `check` and a reload before."""
+    authority = Authority(tmp_path)
+    good, other = authority.issue("good", "a.example"), authority.issue("other", "b.example")
+    locked = authority.issue("locked", "c.example", passphrase="secret")
+    rubbish = a_file(tmp_path, "rubbish.pem", "no certificate")
+    for certificate, key, place, part in [
+        (good.certificate, tmp_path / "none.key", "key", "cannot be read: No such file"),
+        (good.certificate, other.key, "key", "does not belong to the certificate"),
+        (rubbish, good.key, "certificate", "no certificate"),
+        (locked.certificate, locked.key, "key", "encrypted"),
+    ]:
+        path = write(tmp_path, TLS.replace("c.pem", str(certificate)).replace("k.pem", str(key)))
+        with pytest.raises(ConfigError) as caught:
+            check_listener_files(load_settings(path), path)
+        assert str(caught.value).startswith(f"{path}:5: listeners.0.tls.certificates.0.{place}: "), caught
+        assert part in str(caught.value)
+        assert "secret" not in str(caught.value)
+    text = TLS.replace("c.pem", str(good.certificate)).replace("k.pem", str(good.key))
+    path = write(tmp_path, text)
+    check_listener_files(load_settings(path), path)
+    path = write(tmp_path, text + 'client_certificates = "required"\nclient_ca = "rubbish.pem"\n')
+    expected = r":7: listeners\.0\.tls\.client_ca: .*rubbish\.pem: is no certificate"
+    with pytest.raises(ConfigError, match=expected):
+        check_listener_files(load_settings(path), path)
 
 
 def test_without_listeners_there_is_the_one_of_edge(tmp_path: Path):

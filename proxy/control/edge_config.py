@@ -1,9 +1,9 @@
 """Settings -> the configuration that workers get. The edge itself knows nothing of pydantic."""
 
 from proxy.edge.config import EdgeConfig
-from proxy.edge.config_listeners import ListenerConfig
+from proxy.edge.config_listeners import CertificateFiles, ListenerConfig, TlsConfig
 from proxy.edge.config_routes import HeaderMatch, RouteConfig
-from proxy.settings import ListenerSettings, RouteSettings, Settings
+from proxy.settings import ListenerSettings, ListenerTlsSettings, RouteSettings, Settings
 
 
 def to_edge_config(settings: Settings) -> EdgeConfig:
@@ -74,4 +74,16 @@ def _listener(listener: ListenerSettings, settings: Settings) -> ListenerConfig:
         name=listener.name,
         drop_score=edge.drop_score if listener.drop_score is None else listener.drop_score,
         half_close=listener.half_close or edge.half_close,
+        tls=None if listener.tls is None else _tls(listener.tls),
+        handshake_seconds=listener.handshake_seconds,
+    )
+
+
+def _tls(tls: ListenerTlsSettings) -> TlsConfig:
+    pairs = (CertificateFiles(str(pair.certificate), str(pair.key)) for pair in tls.certificates)
+    return TlsConfig(
+        certificates=tuple(pairs),
+        minimum_version=tls.lowest_version,
+        client_certificates=tls.client_certificates,
+        client_ca=None if tls.client_ca is None else str(tls.client_ca),
     )

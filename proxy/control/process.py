@@ -25,6 +25,7 @@ from proxy.control.context import Control, Running
 from proxy.control.denials import DenialRecorder
 from proxy.control.edge_config import to_edge_config
 from proxy.control.links import Links
+from proxy.control.listener_files import check_listener_files
 from proxy.control.lists import Lists
 from proxy.control.ops import ops_application
 from proxy.control.policy import rules_from
@@ -52,6 +53,7 @@ class ControlOptions:
 def load_running(config_path: Path | None, environ: Mapping[str, str]) -> Running:
     """Raises ConfigError; nothing has been touched then."""
     settings = load_settings(config_path)
+    check_listener_files(settings, config_path)
     return Running(settings, rules_from(settings), doors_from(settings, environ, config_path))
 
 

@@ -5,9 +5,29 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """Paths: keys never travel. A worker reads them itself, as the user it runs as."""
+
+    certificate: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """`certificates`: the first is for clients that ask for no name, or for one that none has."""
+
+    certificates: tuple[CertificateFiles, ...]
+    minimum_version: Literal["1.2", "1.3"] = "1.2"
+    client_certificates: Literal["none", "optional", "required"] = "none"
+    client_ca: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ListenerConfig:
     """Plain values only. `name` is what the supervisor calls the socket. A new field needs a default."""
 
     name: str = ""
     drop_score: float | None = None
     half_close: Literal["cancel", "serve"] = "cancel"
+    tls: TlsConfig | None = None
+    handshake_seconds: float = 5.0

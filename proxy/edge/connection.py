@@ -35,7 +35,9 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_has_head_deadline",
         "_held",
+        "_is_tls",
         "_lingered_bytes",
+        "_peer",
         "_pipelined",
         "_unsent_bytes",
         "_wheel",
@@ -57,9 +59,14 @@ class ClientConnection(asyncio.Protocol):
     exchange: Exchange
     transport: asyncio.Transport
 
-    def __init__(self, context: Context, entrance: Entrance) -> None:
+    def __init__(
+        self, context: Context, entrance: Entrance, peer: str | None = None, *, is_tls: bool = False
+    ) -> None:
+        """`peer`: the address that a layer below has found out and judged."""
         self.context = context
         self.entrance = entrance
+        self._is_tls = is_tls
+        self._peer = peer
         self._wheel = context.wheel
         self._has_head_deadline = True
         self._held = 0
@@ -78,7 +85,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         context = self.context
-        peer = self.entrance.admit(transport)
+        peer = self._peer or self.entrance.admit(transport)
         if peer is None:
             self.reset()
             return
@@ -88,7 +95,7 @@ class ClientConnection(asyncio.Protocol):
             self._shed()
             return
         self.transport.set_write_buffer_limits(high=context.config.write_buffer_bytes)
-        self.codec = Downstream(context.gate, peer)
+        self.codec = Downstream(context.gate, peer, https=self._is_tls)
         self.exchange = Exchange(self)
         self._set_deadline(context.deadlines.head)
 

@@ -4,6 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from fastmatch._native import Gate, GateConfig, Route, Segment
+from proxy.edge.certificates import Keyring, load_keyrings
 from proxy.edge.config import EdgeConfig
 from proxy.edge.config_routes import RouteConfig
 from proxy.edge.entrance import Entrance, listener_config
@@ -14,6 +15,7 @@ if TYPE_CHECKING:  # connection.py imports this module
     from proxy.edge.connection import ClientConnection
     from proxy.edge.connector import Connector
     from proxy.edge.listener import Listeners
+    from proxy.edge.tls import TlsConnection
 
 
 def gate_config(config: EdgeConfig) -> GateConfig:
@@ -57,6 +59,7 @@ class Context:
     """Owned by the worker; connections read it, `configure` swaps what depends on the configuration."""
 
     __slots__ = (
+        "arriving",
         "config",
         "connections",
         "connector",
@@ -67,6 +70,7 @@ class Context:
         "gate",
         "held",
         "idle_shown",
+        "keyrings",
         "listeners",
         "loop",
         "pool",
@@ -92,19 +96,23 @@ class Context:
         self.connections: set[ClientConnection] = set()
         # Connections whose socket is not read at present: neither FIN nor RST reaches us, so they are polled.
         self.held: set[ClientConnection] = set()
-        # By the listener's name; those that accept.
+        # What is not yet a client's connection: it counts and is drained like one.
+        self.arriving: set[TlsConnection] = set()
+        # By the listener's name: those that accept, and what those with TLS prove themselves with.
         self.entrances: dict[str, Entrance] = {}
+        self.keyrings: dict[str, Keyring] = {}
         self.draining = False
         self.emptied = asyncio.Event()
         self.idle_shown = 0
 
     async def configure(self, config: EdgeConfig) -> None:
         """All or nothing: raises ValueError naming the key, and everything stays as it was."""
-        self.apply(config)
+        keyrings = await asyncio.to_thread(load_keyrings, config.listeners, self.keyrings)
+        self.apply(config, keyrings)
         await self.listeners.open()
 
-    def apply(self, config: EdgeConfig) -> None:
-        """As `configure`, for the listeners that are open."""
+    def apply(self, config: EdgeConfig, keyrings: dict[str, Keyring] | None = None) -> None:
+        """As `configure`, for the listeners that are open; without `keyrings` those that are loaded stay."""
         deadlines = Deadlines.of(config)
         self.gate.configure(gate_config(config))
         has_moved = (config.upstream_host, config.upstream_port) != (
@@ -114,9 +122,13 @@ class Context:
         self.config = config
         self.deadlines = deadlines
         self.pool.idle_count_limit = config.upstream_idle_count
+        if keyrings is not None:
+            self.keyrings = keyrings
         for name, entrance in self.entrances.items():
+            listener = listener_config(name, config)
             # One that has left the file is open until the restart that takes its socket away.
-            entrance.configure(listener_config(name, config) or entrance.config)
+            if listener is not None:
+                entrance.configure(listener, self.keyrings.get(name))
         if has_moved:
             self.pool.renew()
 
@@ -136,7 +148,27 @@ class Context:
             self.connections.remove(connection)
             self.count("connections_open", -1)
         self.held.discard(connection)
-        if self.draining and not self.connections:
+        self._see_whether_empty()
+
+    def arrive(self, connection: "TlsConnection") -> bool:
+        """A connection that is not a client's yet; False when there are too many of both."""
+        if len(self.connections) + len(self.arriving) >= self.config.connection_count:
+            self.count("connections_shed")
+            return False
+        self.arriving.add(connection)
+        return True
+
+    def depart(self, connection: "TlsConnection") -> None:
+        """It is closed, or a client's by now."""
+        self.arriving.discard(connection)
+        self._see_whether_empty()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.connections and not self.arriving
+
+    def _see_whether_empty(self) -> None:
+        if self.draining and self.is_empty:
             self.emptied.set()
 
     def show_gauges(self) -> None:

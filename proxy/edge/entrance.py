@@ -3,8 +3,10 @@
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from proxy.edge.certificates import Keyring
 from proxy.edge.config import EdgeConfig
 from proxy.edge.config_listeners import ListenerConfig
+from proxy.edge.timers import turns
 
 if TYPE_CHECKING:  # context.py imports this module
     from proxy.edge.context import Context
@@ -21,17 +23,22 @@ def listener_config(name: str, config: EdgeConfig) -> ListenerConfig | None:
 
 
 class Entrance:
-    """Precomputed for `connection_made`; `configure` swaps it. `is_local`: a unix socket."""
+    """Precomputed for `connection_made`; `configure` swaps it. `is_local`: a unix socket. `keyring`: None
+    without TLS."""
 
-    __slots__ = ("_context", "config", "is_local", "serves_half_closed")
+    __slots__ = ("_context", "config", "handshake_turns", "is_local", "keyring", "serves_half_closed")
 
-    def __init__(self, context: "Context", config: ListenerConfig, *, is_local: bool) -> None:
+    def __init__(
+        self, context: "Context", config: ListenerConfig, keyring: Keyring | None, *, is_local: bool
+    ) -> None:
         self._context = context
         self.is_local = is_local
-        self.configure(config)
+        self.configure(config, keyring)
 
-    def configure(self, config: ListenerConfig) -> None:
+    def configure(self, config: ListenerConfig, keyring: Keyring | None) -> None:
         self.config = config
+        self.handshake_turns = turns(config.handshake_seconds)
+        self.keyring = keyring
         self.serves_half_closed = config.half_close == "serve"
 
     def admit(self, transport: asyncio.BaseTransport) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from proxy.edge.connection import ClientConnection
 from proxy.edge.context import Context
 from proxy.edge.entrance import Entrance, listener_config
+from proxy.edge.tls import TlsConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,13 @@ class Endpoint:
 
     name: str
     socket: socket.socket
+
+
+def first_layer(context: Context, entrance: Entrance) -> asyncio.Protocol:
+    """What a connection meets first."""
+    if entrance.config.tls is None:
+        return ClientConnection(context, entrance)
+    return TlsConnection(context, entrance)
 
 
 class Listeners:
@@ -42,11 +50,12 @@ class Listeners:
         waiting, self._waiting = self._waiting, []
         for endpoint in waiting:
             config = listener_config(endpoint.name, self._context.config)
-            if config is None:
+            keyring = self._context.keyrings.get(endpoint.name)
+            if config is None or (config.tls is not None and keyring is None):
                 self._waiting.append(endpoint)
                 continue
             is_local = endpoint.socket.family == socket.AF_UNIX
-            entrance = Entrance(self._context, config, is_local=is_local)
+            entrance = Entrance(self._context, config, keyring, is_local=is_local)
             self._context.entrances[endpoint.name] = entrance
             self._servers.append(await self._open(endpoint.socket, entrance))
 
@@ -54,7 +63,7 @@ class Listeners:
         context = self._context
         create = context.loop.create_unix_server if entrance.is_local else context.loop.create_server
         return await create(
-            lambda: ClientConnection(context, entrance),
+            lambda: first_layer(context, entrance),
             sock=endpoint,
             # `create_server` calls listen() again, and its default of 100 would shrink the queue.
             backlog=context.config.backlog_count,

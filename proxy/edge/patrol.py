@@ -80,3 +80,6 @@ def close_idle(context: Context, *, with_fresh: bool) -> None:
         del by_descriptor[number]
     for connection in by_descriptor.values():
         connection.close()
+    if with_fresh:
+        for arriving in tuple(context.arriving):
+            arriving.abort()

@@ -2,6 +2,19 @@
 
 from typing import Final
 
+# To HTTP on a port for TLS.
+_CLEARTEXT_BODY: Final = (
+    b'{"type":"about:blank","title":"Bad Request","status":400,"detail":"this port speaks TLS"}'
+)
+CLEARTEXT: Final = (
+    b"HTTP/1.1 400 Bad Request\r\n"
+    b"Content-Type: application/problem+json\r\n"
+    b"Content-Length: %d\r\n"
+    b"Connection: close\r\n"
+    b"\r\n"
+    b"%b"
+) % (len(_CLEARTEXT_BODY), _CLEARTEXT_BODY)
+
 _BODY: Final = b'{"type":"about:blank","title":"Service Unavailable","status":503}'
 
 # To a connection above the limit, whose request has not been read.

@@ -65,10 +65,12 @@ class Worker:
         context.listeners.close()
         await asyncio.sleep(0)
         await self._finish_exchanges()
-        left_count = len(context.connections)
+        left_count = len(context.connections) + len(context.arriving)
+        for arriving in tuple(context.arriving):
+            arriving.abort()
         for connection in tuple(context.connections):
             connection.abort()
-        if context.connections:
+        if not context.is_empty:
             await context.emptied.wait()
         context.pool.close()
         self._link.send_events()
@@ -82,7 +84,7 @@ class Worker:
         context = self.context
         started = context.loop.time()
         elapsed = 0.0
-        while context.connections and elapsed < context.config.drain_seconds:
+        while not context.is_empty and elapsed < context.config.drain_seconds:
             # A client that has connected and not yet sent anything gets a moment, not its head deadline.
             patrol.close_idle(context, with_fresh=elapsed > context.config.linger_seconds)
             await asyncio.sleep(_DRAIN_ROUND_SECONDS)

@@ -1,6 +1,6 @@
 """One TOML file and the environment -> frozen, checked settings."""
 
-from proxy.settings.listeners import ListenerSettings
+from proxy.settings.listeners import ListenerSettings, ListenerTlsSettings
 from proxy.settings.load import default_config_path, load_settings, locate
 from proxy.settings.model import (
     BlocklistSettings,
@@ -18,6 +18,7 @@ __all__ = [
     "EdgeSettings",
     "ListSettings",
     "ListenerSettings",
+    "ListenerTlsSettings",
     "RouteSettings",
     "Settings",
     "TokenSettings",

@@ -21,6 +21,8 @@ def listener_faults(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
             yield ("listeners", index, "listen"), f"{place} is another listener's address too"
         if not isinstance(listener.listen, BindAddress) or listener.listen.port:
             places.add(place)  # port 0: the kernel chooses another one each time
+        if listener.tls is not None and settings.edge.engine == "aiohttp":
+            yield ("listeners", index, "tls"), "is for the engine 'native', but edge.engine is 'aiohttp'"
     yield from _drop_scores(settings)
 
 
@@ -34,12 +36,7 @@ def _drop_scores(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
             continue
         key: KeyPath = ("listeners", index, "drop_score")
         if is_observing:
-            yield (
-                key,
-                "cannot be used while edge or a route is in mode 'observe': what is dropped is not observed",
-            )
+            yield key, "cannot be used while edge or a route observes: a dropped connection is not observed"
         elif listener.drop_score < max(scores):
-            yield (
-                key,
-                f"must not lie below any block_score, of which one is {max(scores):g}, is {listener.drop_score:g}",
-            )
+            limit = f"must not lie below any block_score, of which one is {max(scores):g}"
+            yield key, f"{limit}, is {listener.drop_score:g}"

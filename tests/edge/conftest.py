@@ -14,10 +14,13 @@ import uvloop
 
 from fastmatch._native import Blocklist, Entry, Segment, pack_entries
 from proxy.edge.config import EdgeConfig
+from proxy.edge.config_listeners import ListenerConfig, TlsConfig
 from proxy.edge.listener import Endpoint
 from proxy.edge.worker import Worker
+from tests.support.authority import Authority, Pair
 from tests.support.client import Client
 from tests.support.origin import Origin
+from tests.support.tls_client import TlsClient, client_context
 
 
 def pytest_asyncio_loop_factories(
@@ -32,14 +35,18 @@ class Edge:
 
     def __init__(self, worker: Worker, segment: Segment, port: int, runtime_directory: Path) -> None:
         self.worker = worker
+        self.tls: TlsConfig | None = None
         self.segment = segment
         self.port = port
         self.runtime_directory = runtime_directory
         self.clients: list[Client] = []
 
     async def connect(self, *, source: str = "127.0.0.1", receive_buffer_bytes: int = 0) -> Client:
-        client = await Client.connect(self.port, source=source, receive_buffer_bytes=receive_buffer_bytes)
+        kind = Client if self.tls is None else TlsClient
+        client = await kind.connect(self.port, source=source, receive_buffer_bytes=receive_buffer_bytes)
         self.clients.append(client)
+        if isinstance(client, TlsClient):
+            await client.begin_tls(client_context())
         return client
 
     def counter(self, name: str) -> int:
@@ -72,13 +79,39 @@ async def origin() -> AsyncIterator[Origin]:
 StartEdge = Callable[..., Awaitable[Edge]]
 
 
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def pair(authority: Authority) -> Pair:
+    return authority.issue("a", "a.example", "*.w.example")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What a module that says `OVER_TLS = True` claims holds in clear text and over TLS."""
+    if "start_edge" in metafunc.fixturenames and getattr(metafunc.module, "OVER_TLS", False):
+        metafunc.parametrize("listening", ["clear", "tls"], indirect=True)
+
+
 @pytest.fixture
-async def start_edge(origin: Origin, tmp_path: Path) -> AsyncIterator[StartEdge]:
+def listening(request: pytest.FixtureRequest) -> TlsConfig | None:
+    """What the edge of a test speaks."""
+    if getattr(request, "param", "clear") == "clear":
+        return None
+    pair: Pair = request.getfixturevalue("pair")
+    return TlsConfig((pair.files,))
+
+
+@pytest.fixture
+async def start_edge(origin: Origin, tmp_path: Path, listening: TlsConfig | None) -> AsyncIterator[StartEdge]:
     """Starts an edge in front of the origin; keyword arguments are configuration."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(*entries: Entry, **settings: Any) -> Edge:
-            return await stack.enter_async_context(_running_edge(origin, tmp_path, entries, settings))
+            running = _running_edge(origin, tmp_path, entries, settings, listening)
+            return await stack.enter_async_context(running)
 
         yield start
 
@@ -90,12 +123,22 @@ async def edge(start_edge: StartEdge) -> Edge:
 
 @contextlib.asynccontextmanager
 async def _running_edge(
-    origin: Origin, directory: Path, entries: tuple[Entry, ...], settings: dict[str, Any]
+    origin: Origin,
+    directory: Path,
+    entries: tuple[Entry, ...],
+    settings: dict[str, Any],
+    tls: TlsConfig | None,
 ) -> AsyncIterator[Edge]:
     config = EdgeConfig(upstream_port=origin.port, drain_seconds=0.0, linger_seconds=0.5)
     config = replace(config, **settings)
+    name = ""
+    if tls is not None:
+        name = "tls"
+        listener = ListenerConfig(name, drop_score=config.drop_score, half_close=config.half_close, tls=tls)
+        config = replace(config, listeners=(listener,))
     with socket.create_server(("127.0.0.1", 0)) as endpoint:
-        async with serving(config, [Endpoint("", endpoint)], directory, entries) as edge:
+        async with serving(config, [Endpoint(name, endpoint)], directory, entries) as edge:
+            edge.tls = tls
             yield edge
 
 
@@ -108,6 +151,7 @@ async def serving(
     worker = Worker(asyncio.get_running_loop(), segment, 0, directory, config)
     worker.context.gate.install(Blocklist.from_entries(entries, epoch=1, sequence=1))
     async with asyncio.TaskGroup() as group:
+        await worker.context.configure(config)  # as control's first frame does
         await worker.start(group, endpoints)
         faults: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, facts: faults.append(facts))

@@ -9,6 +9,8 @@ from tests.support.client import get
 from tests.support.origin import Origin, OriginConnection, answer
 from tests.support.peer import Peer
 
+OVER_TLS = True
+
 PIECE_BYTES = 262144
 LARGE_BYTES = 100 * 1024 * 1024
 SIZES = [

@@ -9,6 +9,8 @@ from tests.edge.conftest import Edge, StartEdge, until
 from tests.support.client import Client, get
 from tests.support.origin import Origin, OriginConnection, answer
 
+OVER_TLS = True
+
 
 async def held(origin: Origin) -> asyncio.Event:
     """From now on the origin answers when the event is set."""
@@ -99,7 +101,7 @@ async def test_idle_connection_whose_next_request_has_come_is_not_closed(edge: E
     client, idle = await edge.connect(), await edge.connect()
     await client.fetch(get())
     await idle.fetch(get())
-    client.socket.send(get("/in-the-socket"))
+    client.send_at_once(get("/in-the-socket"))
     patrol.close_idle(edge.worker.context, with_fresh=False)
     assert (await client.read_response()).status == 200
     assert await idle.see_end() == "fin"

@@ -8,6 +8,8 @@ from tests.edge.conftest import Edge, StartEdge, until
 from tests.support.client import chunked, get, post
 from tests.support.origin import Origin, OriginConnection, answer
 
+OVER_TLS = True
+
 
 async def test_request_reaches_the_origin_and_its_answer_the_client(edge: Edge, origin: Origin):
     """The vertical slice: bytes in, bytes out, headers of both sides kept."""

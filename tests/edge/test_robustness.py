@@ -9,6 +9,8 @@ from tests.edge.conftest import Edge, StartEdge, until
 from tests.support.client import chunked, get, post
 from tests.support.origin import Origin, OriginConnection, answer
 
+OVER_TLS = True
+
 REQUESTS = (
     get("/a", "Connection: keep-alive"),
     post(b"0123456789" * 5),

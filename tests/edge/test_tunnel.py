@@ -10,6 +10,8 @@ from tests.edge.conftest import Edge, StartEdge, until
 from tests.support.client import Client, get
 from tests.support.origin import Origin, OriginConnection, answer
 
+OVER_TLS = True
+
 HANDSHAKE = get(
     "/ws",
     "Connection: Upgrade",

@@ -10,6 +10,8 @@ from tests.edge.conftest import Edge, StartEdge, until
 from tests.support.client import get, post
 from tests.support.origin import Origin, OriginConnection, answer
 
+OVER_TLS = True
+
 MEGABYTE = 1_000_000
 
 

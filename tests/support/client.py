@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from typing import Self
 
 from tests.support.peer import Message, Peer
 
@@ -23,9 +24,7 @@ def chunked(*pieces: bytes) -> bytes:
 
 class Client(Peer):
     @classmethod
-    async def connect(
-        cls, port: int, *, source: str = "127.0.0.1", receive_buffer_bytes: int = 0
-    ) -> "Client":
+    async def connect(cls, port: int, *, source: str = "127.0.0.1", receive_buffer_bytes: int = 0) -> Self:
         """`source`: any 127.0.0.0/8 address is one of ours. A small receive buffer makes a slow reader."""
         endpoint = socket.socket()
         endpoint.setblocking(False)

@@ -54,6 +54,14 @@ class Peer:
         self.buffer = b""
 
     async def send(self, data: bytes) -> None:
+        await self.send_raw(data)
+
+    def send_at_once(self, data: bytes) -> None:
+        """Before anything else runs; for what fits into the socket."""
+        self.socket.send(data)
+
+    async def send_raw(self, data: bytes) -> None:
+        """To the socket, whatever is spoken on it."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             await asyncio.get_running_loop().sock_sendall(self.socket, data)
 
@@ -69,13 +77,15 @@ class Peer:
         if self.buffer:
             data, self.buffer = self.buffer[:limit], self.buffer[limit:]
             return data
+        return await self._take(limit)
+
+    async def _take(self, limit: int) -> bytes:
         async with asyncio.timeout(PATIENCE_SECONDS):
             return await asyncio.get_running_loop().sock_recv(self.socket, limit)
 
     async def read_until(self, marker: bytes) -> bytes:
         while (end := self.buffer.find(marker)) < 0:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                data = await asyncio.get_running_loop().sock_recv(self.socket, 262144)
+            data = await self._take(262144)
             if not data:
                 raise EOFError(f"ended before {marker!r}: {self.buffer!r}")
             self.buffer += data

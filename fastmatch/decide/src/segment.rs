@@ -70,6 +70,10 @@ numbered! {
     IdleTimeouts = "idle_timeouts",
     TunnelTimeouts = "tunnel_timeouts",
     ClosedOnBlock = "closed_on_block",
+    TlsHandshakes = "tls_handshakes",
+    /// Handshakes that failed, and connections that broke the protocol later.
+    TlsFailures = "tls_failures",
+    HandshakeTimeouts = "handshake_timeouts",
 }
 
 numbered! {

@@ -15,13 +15,14 @@ from pathlib import Path
 
 from bench import report as reports
 
-NAMES = ("lookup", "instructions", "build", "memory", "replace", "proxy", "stream", "deny")
+NAMES = ("lookup", "instructions", "build", "memory", "replace", "proxy", "stream", "deny", "latency", "idle")
 _PROGRAMS: dict[str, tuple[str, ...]] = {
     "lookup": (),
     "instructions": ("cargo", "valgrind"),
     "build": (),
     "memory": (),
     "replace": ("nginx", "wrk", "taskset"),
+    "latency": ("nginx", "haproxy", "taskset"),
     "proxy": ("nginx", "haproxy", "wrk", "taskset"),
 }
 _PACKAGES = {

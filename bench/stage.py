@@ -33,6 +33,7 @@ class Stage:
     upstream_port: int = 0
     subjects: list[Subject] = field(default_factory=list)
     ports: dict[str, int] = field(default_factory=dict)
+    _upstream: Process | None = None
 
     @property
     def files(self) -> Path:
@@ -50,7 +51,14 @@ class Stage:
         self.files.mkdir()
         self.upstream_port = free_port()
         command = nginx.upstream(self.folder / "upstream", self.upstream_port, self.files)
-        self._start(command, "upstream", self.upstream_port, cores()[1])
+        self._upstream = self._start(command, "upstream", self.upstream_port, cores()[1])
+
+    def add_upstream(self, work: Work) -> None:
+        """The upstream itself as a subject, without a proxy before it: what the load and it take by
+        themselves.
+        """
+        assert self._upstream is not None, "start_upstream comes first"
+        self._remember("direct", self._upstream, self.upstream_port, work)
 
     def add_nginx(self, work: Work) -> None:
         port = free_port()
@@ -95,8 +103,7 @@ class Stage:
         except NotReadyError as error:
             self.report.notes.append(f"{name} is missing: {error}".replace("\n", " ")[-600:])
             return
-        self.ports[name] = port
-        self.subjects.append(Subject(name, process, lambda seconds: work(port, seconds)))
+        self._remember(name, process, port, work)
 
     def _add(self, name: str, command: list[str], port: int, work: Work) -> None:
         try:
@@ -104,6 +111,10 @@ class Stage:
         except (NotReadyError, OSError) as error:
             self.report.notes.append(f"{name} is missing: {error}".replace("\n", " ")[-600:])
             return
+        self._remember(name, process, port, work)
+
+    def _remember(self, name: str, process: Process, port: int, work: Work) -> None:
+        self.ports[name] = port
         self.subjects.append(Subject(name, process, lambda seconds: work(port, seconds)))
 
     def _start(self, command: list[str], name: str, port: int, core: int) -> Process:

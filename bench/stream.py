@@ -41,12 +41,22 @@ def run(*, is_quick: bool) -> Report:
         here.add_sentra(work)
         here.add_nginx(work)
         here.add_haproxy(work)
+        here.add_equal_work(work)
         here.add_plain_aiohttp(work)
         here.add_sentra(work, engine="aiohttp")
         run_rounds(here.subjects, pace)
         add_rows(report, here.subjects)
         for ours, names in (
-            ("sentra", {"nginx": "vs_nginx", "haproxy": "vs_haproxy", "aiohttp": "vs_aiohttp"}),
+            (
+                "sentra",
+                {
+                    "nginx": "vs_nginx",
+                    "haproxy": "vs_haproxy",
+                    "aiohttp": "vs_aiohttp",
+                    "nginx-equal-work": "vs_nginx_equal_work",
+                    "haproxy-equal-work": "vs_haproxy_equal_work",
+                },
+            ),
             ("sentra-aiohttp", {"aiohttp": "aiohttp_engine_vs_aiohttp"}),
         ):
             add_ratios(report, here.subjects, ours, names, seconds_per_gb, "cpu_s_per_gb")

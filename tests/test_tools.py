@@ -133,6 +133,7 @@ def test_every_target_of_the_makefile_has_a_help_line():
         "check-fuzz",
         "check-miri",
         "check-slow",
+        "soak",
     } == helped
     # Inside `make test` a make of ours would tell which folder it enters.
     done = subprocess.run(

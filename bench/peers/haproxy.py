@@ -4,7 +4,8 @@ from pathlib import Path
 
 _FRAME = """global
   nbthread 1
-  maxconn 8192
+  maxconn 12000
+  no strict-limits
 defaults
   mode http
   option http-keep-alive
@@ -25,8 +26,7 @@ backend behind
   server one 127.0.0.1:{upstream_port} pool-max-conn 256
 """
 
-_OUR_WORK = """  acl is_blocked src -f {addresses}
-  http-request deny deny_status 403 if is_blocked
+_OUR_WORK = """  http-request deny deny_status 403 if {{ src,map_ip({map_file},0) -m int 1 }}
   option forwardfor
   unique-id-format %{{+X}}o\\ %ci:%cp_%fi:%fp_%Ts_%rt:%pid
   unique-id-header X-Request-Id
@@ -50,8 +50,12 @@ def proxy(folder: Path, port: int, upstream_port: int) -> list[str]:
 
 
 def equal_work(folder: Path, port: int, upstream_port: int, addresses: Path) -> list[str]:
-    """With the list as an ACL file and the fields that we set too. HAProxy always counts."""
-    rules = _OUR_WORK.format(addresses=addresses)
+    """With the list in a map and the fields that we set too. HAProxy always counts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    map_file = folder / "blocked.map"
+    with addresses.open(encoding="ascii") as source, map_file.open("w", encoding="ascii") as target:
+        target.writelines(f"{line.strip()} 1\n" for line in source if line[:1].isdigit())
+    rules = _OUR_WORK.format(map_file=map_file)
     return _command(folder, port, rules, _BACKEND.format(upstream_port=upstream_port))
 
 

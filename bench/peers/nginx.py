@@ -6,7 +6,7 @@ _FRAME = """daemon off;
 worker_processes 1;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log crit;
-events {{ worker_connections 4096; multi_accept off; }}
+events {{ worker_connections 16384; multi_accept off; }}
 http {{
   access_log off;
   keepalive_requests 1000000000;

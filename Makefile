@@ -73,6 +73,10 @@ check: format lint types imports stubs rust ## Formats, lints, types, import dir
 bench: build packages $(VENV)/.bench ## Measure beside peers; BENCH="proxy --quick" for one
 	@$(PYTHON) -m bench $(BENCH)
 
+.PHONY: soak
+soak: build packages $(VENV)/.development ## Slow clients, faults and reloads for a quarter of an hour; SOAK_SECONDS=60 for less
+	@$(PYTHON) -m tests.soak
+
 .PHONY: check-fuzz
 check-fuzz: ## Fuzz the parsers for a minute each (needs nightly Rust and cargo-fuzz)
 	@tools/fuzz

@@ -94,7 +94,7 @@ def test_missing_test_programs_are_named_for_a_user_without_rights(machine):
         id="echo 1000", **{"redis-server": "true", "nginx": "true", "haproxy": "true", "curl": "true"}
     )
     done = run("need-packages", path)
-    assert_one_line(done, "run sudo apt-get install wrk strace")
+    assert_one_line(done, "run sudo apt-get install wrk strace openssl")
 
 
 def test_missing_test_programs_are_installed_for_root(machine, tmp_path: Path):
@@ -105,12 +105,13 @@ def test_missing_test_programs_are_installed_for_root(machine, tmp_path: Path):
     )
     done = run("need-packages", path)
     assert done.returncode == 0, done.stderr
-    assert told.read_text().split()[-1] == "strace"
+    assert told.read_text().split()[-2:] == ["strace", "openssl"]
 
 
 def test_the_bench_asks_for_the_headers_of_its_python(machine):
     """A peer that has no wheel is built; without Python.h the compiler's message would be the only hint."""
-    programs = dict.fromkeys(("redis-server", "nginx", "haproxy", "wrk", "strace", "curl", "cc"), "true")
+    installed = ("redis-server", "nginx", "haproxy", "wrk", "strace", "curl", "openssl", "cc")
+    programs = dict.fromkeys(installed, "true")
     python = 'case "$2" in *Python.h*) exit 1 ;; *) echo python3.11-dev ;; esac'
     path = machine(id="echo 1000", python=python, **programs)
     assert_one_line(

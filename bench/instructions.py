@@ -14,6 +14,8 @@ _CASES = (
     "ipv4_unlisted",
     "ipv6_listed",
     "ipv6_unlisted",
+    "ipv6_text",
+    "ipv6_short_text",
     "domain_listed",
     "domain_unlisted",
 )

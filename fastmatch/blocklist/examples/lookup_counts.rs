@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 use std::hint::black_box;
 
+use blocklist::address::parse_address;
 use blocklist::{
     Blocklist, Builder, Disposition, Format, ListOptions, Origin, Rule, Stamp, Statement,
 };
@@ -101,6 +102,19 @@ fn counted_ipv6_unlisted(list: &Blocklist, questions: &[u128]) -> usize {
 }
 
 #[inline(never)]
+fn counted_ipv6_text(questions: &[String]) -> usize {
+    let is_address = |text: &&String| parse_address(text.as_bytes()).is_some();
+    questions.iter().filter(is_address).count()
+}
+
+/// A network's own address: four groups and `::`.
+#[inline(never)]
+fn counted_ipv6_short_text(questions: &[String]) -> usize {
+    let is_no_address = |text: &&String| parse_address(text.as_bytes()).is_none();
+    questions.iter().filter(is_no_address).count()
+}
+
+#[inline(never)]
 fn counted_domain_listed(list: &Blocklist, questions: &[String]) -> usize {
     let is_listed =
         |name: &&String| matches!(list.lookup_domain_bytes(name.as_bytes()), Ok(Some(_)));
@@ -139,6 +153,12 @@ fn main() {
     println!("ipv6_listed {}", counted_ipv6_listed(&list, &asked));
     let asked: Vec<u128> = unlisted().map(ipv6).collect();
     println!("ipv6_unlisted {}", counted_ipv6_unlisted(&list, &asked));
+    let text = |bits: u128| std::net::Ipv6Addr::from_bits(bits).to_string();
+    let anywhere = |number: u32| ipv6(number) | u128::from(mixed(number)) << 32;
+    let asked: Vec<String> = unlisted().map(|at| text(anywhere(at))).collect();
+    println!("ipv6_text {}", counted_ipv6_text(&asked));
+    let asked: Vec<String> = unlisted().map(|at| text(ipv6(at) >> 64 << 64)).collect();
+    println!("ipv6_short_text {}", counted_ipv6_short_text(&asked));
     let asked: Vec<String> = listed().map(below).collect();
     println!("domain_listed {}", counted_domain_listed(&list, &asked));
     let asked: Vec<String> = unlisted().map(below).collect();

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 mod ipv4;
+mod ipv6;
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
@@ -16,6 +17,8 @@ use std::arch::x86_64::{
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 pub(crate) use ipv4::parse_ipv4;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+pub(crate) use ipv6::{SHORTEST as SHORTEST_IN_GROUPS, parse_groups};
 
 /// Asks for the cache line of `values[index]`; any index is fine.
 #[inline]

@@ -19,6 +19,7 @@ from proxy.settings import (
     locate,
 )
 from proxy.settings.toml_lines import key_lines, nearest_line
+from proxy.settings.upstreams import NamedUpstreamSettings, UpstreamKeys
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +117,47 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path):
         ("[edge.timeouts]\nhead_seconds = 0\n", 2, ["edge.timeouts.head_seconds", "greater than 0"]),
         ("[edge.limits]\nhead_bytes = 5\n", 2, ["edge.limits.head_bytes", "1024", "is 5"]),
         ('[edge]\nvia = "a b"\n', 2, ["edge.via"]),
-        ('[upstream]\nurl = "https://x"\n', 2, ["upstream.url", "http://", "'https://x'"]),
+        ('[upstream]\nurl = "ftp://x"\n', 2, ["upstream.url", "http://", "'ftp://x'"]),
+        ('[upstream]\nurl = "unix:app.sock"\n', 2, ["upstream.url", "absolute path", "'unix:app.sock'"]),
+        ('[upstream]\nurl = "unix:/%s"\n' % ("x" * 107), 2, ["upstream.url", "107 bytes"]),
+        ('[upstream]\nbalance = "best"\n', 2, ["upstream.balance", "'round_robin'", "is 'best'"]),
+        ('[[upstreams]]\nname = "a"\n', 1, ["upstreams.0.targets", "is missing"]),
+        ('[[upstreams]]\nname = "a"\ntargets = []\n', 3, ["upstreams.0.targets", "at least 1"]),
+        (
+            '[[upstreams]]\nname = "a"\ntargets = [{ url = "http://a", weight = 0 }]\n',
+            3,
+            ["upstreams.0.targets.0.weight", "greater than or equal to 1", "is 0"],
+        ),
+        (
+            '[[upstreams]]\nname = "a"\ntargets = [{ url = "http://a" }, { url = "http://a:80/" }]\n',
+            3,
+            ["upstreams.0.targets", "two targets are http://a:80", "weight"],
+        ),
+        (
+            '[[upstreams]]\nname = "a"\ntargets = [{ url = "http://a" }]\nurl = "http://a"\n',
+            4,
+            ["upstreams.0.url", "unknown key"],
+        ),
+        (
+            '[[upstreams]]\nname = "a"\ntargets = [{ url = "http://a" }]\n' * 2,
+            5,
+            ["upstreams.1.name", "'a'", "another upstream"],
+        ),
+        (
+            '[upstream]\nidle_count = 1\n[[upstreams]]\nname = "default"\ntargets = [{ url = "unix:/a" }]\n',
+            4,
+            ["upstreams.0.name", "[upstream]"],
+        ),
+        (
+            '[edge]\nengine = "aiohttp"\n[[upstreams]]\nname = "a"\ntargets = [{ url = "http://a" }]\n',
+            3,
+            ["upstreams", "'native'", "'aiohttp'"],
+        ),
+        (
+            '[edge]\nengine = "aiohttp"\n[upstream]\nurl = "unix:/run/a"\n',
+            4,
+            ["upstream.url", "http://", "'aiohttp'"],
+        ),
         ('[upstream]\nurl = "http://x/path"\n', 2, ["upstream.url", "path"]),
         ('[upstream]\nurl = "http://u@x"\n', 2, ["upstream.url", "nothing but"]),
         ('[upstream]\nurl = "http://x:99999"\n', 2, ["upstream.url"]),
@@ -374,7 +415,7 @@ def test_example_shows_every_key_and_its_default(tmp_path):
     shown = tomllib.loads(text)
     defaults = Settings().model_dump(mode="json")
     for section, keys in defaults.items():
-        if section not in ("lists", "listeners", "routes"):
+        if section not in ("lists", "listeners", "routes", "upstreams"):
             assert set(shown[section]) == set(keys), section
     assert set(shown["edge"]["timeouts"]) == set(defaults["edge"]["timeouts"])
     assert set(shown["edge"]["limits"]) == set(defaults["edge"]["limits"])
@@ -382,6 +423,8 @@ def test_example_shows_every_key_and_its_default(tmp_path):
     assert set().union(*shown["routes"]) == set(RouteSettings.model_fields)
     assert set().union(*shown["listeners"]) == set(ListenerSettings.model_fields)
     assert set(shown["listeners"][0]["tls"]) == set(ListenerTlsSettings.model_fields)
+    keys = set().union(*shown["upstreams"], set(UpstreamKeys.model_fields))
+    assert keys == set(NamedUpstreamSettings.model_fields)
     uncommented = (Path(__file__).resolve().parents[1] / "sentra.example.toml").read_text()
     plain = load_settings(write(tmp_path, uncommented)).model_copy(update={"state": Settings().state})
     assert plain == Settings()

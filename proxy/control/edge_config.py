@@ -1,5 +1,8 @@
 """Settings -> the configuration that workers get. The edge itself knows nothing of pydantic."""
 
+from dataclasses import replace
+
+from proxy.control.edge_upstreams import to_upstream_configs
 from proxy.edge.config import EdgeConfig
 from proxy.edge.config_listeners import CertificateFiles, ListenerConfig, TlsConfig
 from proxy.edge.config_routes import HeaderMatch, RouteConfig
@@ -9,7 +12,7 @@ from proxy.settings import ListenerSettings, ListenerTlsSettings, RouteSettings,
 def to_edge_config(settings: Settings) -> EdgeConfig:
     edge, upstream = settings.edge, settings.upstream
     timeouts, limits = edge.timeouts, edge.limits
-    return EdgeConfig(
+    config = EdgeConfig(
         upstream_host=upstream.url.host,
         upstream_port=upstream.url.port,
         upstream_host_header=upstream.host_header,
@@ -49,6 +52,7 @@ def to_edge_config(settings: Settings) -> EdgeConfig:
         routes=tuple(_route(route) for route in settings.routes) or (RouteConfig(),),
         listeners=tuple(_listener(listener, settings) for listener in settings.listeners),
     )
+    return replace(config, upstreams=to_upstream_configs(settings, config))
 
 
 def _route(route: RouteSettings) -> RouteConfig:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fastmatch._native import canonical_target
 from proxy.errors import PolicyRefused
 from proxy.settings import Settings
+from proxy.settings.types import UpstreamUrl
 from proxy.store.records import ManualEntry
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -74,7 +75,7 @@ def rules_from(settings: Settings) -> Rules:
     networks += [(text, "edge.trusted_proxies") for text in settings.edge.trusted_proxies]
     domains: list[str] = []
     for text, name in [(item, "blocklist.never_block") for item in blocklist.never_block] + [
-        (settings.upstream.url.host, "the upstream's own address")
+        (url.host, "an upstream's own address") for url in _upstream_urls(settings) if url.host
     ]:
         network = _as_network(text)
         if network is None:
@@ -92,6 +93,11 @@ def rules_from(settings: Settings) -> Rules:
         permanent_entries=blocklist.permanent_entries,
         manual_entry_count=blocklist.manual_entry_count,
     )
+
+
+def _upstream_urls(settings: Settings) -> tuple[UpstreamUrl, ...]:
+    targets = (target.url for upstream in settings.upstreams for target in upstream.targets)
+    return (settings.upstream.url, *targets)
 
 
 def plan(change: Change, rules: Rules, *, now: int, live_count: int) -> ManualEntry:

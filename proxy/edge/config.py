@@ -7,6 +7,7 @@ import orjson
 
 from proxy.edge.config_listeners import ListenerConfig
 from proxy.edge.config_routes import RouteConfig
+from proxy.edge.config_upstreams import DEFAULT_NAME, TargetConfig, UpstreamConfig
 from proxy.edge.wire import decode
 
 
@@ -55,6 +56,28 @@ class EdgeConfig:
     backlog_count: int = 4096
     routes: tuple[RouteConfig, ...] = (RouteConfig(),)
     listeners: tuple[ListenerConfig, ...] = ()
+    # One named default stands for the fields `upstream_...` above.
+    upstreams: tuple[UpstreamConfig, ...] = ()
+
+    def default_upstream(self) -> UpstreamConfig:
+        """What the fields `upstream_...` say."""
+        return UpstreamConfig(
+            name=DEFAULT_NAME,
+            targets=(TargetConfig(host=self.upstream_host, port=self.upstream_port),),
+            host_header=self.upstream_host_header,
+            idle_count=self.upstream_idle_count,
+            idle_seconds=self.upstream_idle_seconds,
+            connect_seconds=self.upstream_connect_seconds,
+            head_seconds=self.upstream_head_seconds,
+            read_idle_seconds=self.upstream_read_idle_seconds,
+            write_idle_seconds=self.upstream_write_idle_seconds,
+            receive_buffer_bytes=self.receive_buffer_bytes,
+        )
+
+    def every_upstream(self) -> tuple[UpstreamConfig, ...]:
+        if any(upstream.name == DEFAULT_NAME for upstream in self.upstreams):
+            return self.upstreams
+        return (self.default_upstream(), *self.upstreams)
 
     def to_wire(self) -> bytes:
         return orjson.dumps(asdict(self))

@@ -7,19 +7,26 @@ from fastmatch._native import Gate, GateConfig, Route, Segment
 from proxy.edge.certificates import Keyring, load_keyrings
 from proxy.edge.config import EdgeConfig
 from proxy.edge.config_routes import RouteConfig
+from proxy.edge.config_upstreams import HOST_OF_TARGET
 from proxy.edge.entrance import Entrance, listener_config
-from proxy.edge.pool import Pool
 from proxy.edge.timers import Deadlines, Wheel
+from proxy.edge.upstreams import Upstreams
 
 if TYPE_CHECKING:  # connection.py imports this module
     from proxy.edge.connection import ClientConnection
     from proxy.edge.connector import Connector
     from proxy.edge.listener import Listeners
+    from proxy.edge.resolver import Resolver
     from proxy.edge.tls import TlsConnection
 
 
 def gate_config(config: EdgeConfig) -> GateConfig:
     """The part that Rust decides by. Raises ValueError naming the key."""
+    hosts = {
+        upstream.name: upstream.host_header
+        for upstream in config.every_upstream()
+        if upstream.host_header != HOST_OF_TARGET
+    }
     return GateConfig(
         trusted_proxies=config.trusted_proxies,
         block_score=config.block_score,
@@ -33,13 +40,15 @@ def gate_config(config: EdgeConfig) -> GateConfig:
         header_count=config.header_count,
         body_bytes=config.body_bytes,
         response_head_bytes=config.response_head_bytes,
-        upstream_host=config.upstream_host_header,
-        routes=[gate_route(route) for route in config.routes],
+        routes=[gate_route(route, hosts.get(route.upstream)) for route in config.routes],
     )
 
 
-def gate_route(route: RouteConfig) -> Route:
-    """The part of a route that Rust decides by; checked when a `GateConfig` takes it."""
+def gate_route(route: RouteConfig, upstream_host: str | None) -> Route:
+    """The part of a route that Rust decides by; checked when a `GateConfig` takes it.
+
+    `upstream_host`: the Host that the route's upstream wants, None: the client's.
+    """
     return Route(
         route.name,
         hosts=route.hosts,
@@ -51,7 +60,7 @@ def gate_route(route: RouteConfig) -> Route:
         observe=route.observe,
         domains=route.domains,
         body_bytes=route.body_bytes,
-        host_header=route.host_header,
+        host_header=route.host_header or upstream_host,
     )
 
 
@@ -73,14 +82,17 @@ class Context:
         "keyrings",
         "listeners",
         "loop",
-        "pool",
+        "resolver",
         "segment",
         "slot",
+        "upstreams",
         "wheel",
     )
 
+    # Set by the worker, whose task group owns what they start.
     connector: "Connector"
     listeners: "Listeners"
+    resolver: "Resolver"
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, segment: Segment, slot: int, config: EdgeConfig
@@ -92,7 +104,8 @@ class Context:
         self.gate = Gate(gate_config(config), segment, slot)
         self.wheel = Wheel(loop)
         self.deadlines = Deadlines.of(config)
-        self.pool = Pool(config.upstream_idle_count)
+        self.upstreams = Upstreams(self)
+        self.upstreams.configure(config)
         self.connections: set[ClientConnection] = set()
         # Connections whose socket is not read at present: neither FIN nor RST reaches us, so they are polled.
         self.held: set[ClientConnection] = set()
@@ -114,14 +127,11 @@ class Context:
     def apply(self, config: EdgeConfig, keyrings: dict[str, Keyring] | None = None) -> None:
         """As `configure`, for the listeners that are open; without `keyrings` those that are loaded stay."""
         deadlines = Deadlines.of(config)
-        self.gate.configure(gate_config(config))
-        has_moved = (config.upstream_host, config.upstream_port) != (
-            self.config.upstream_host,
-            self.config.upstream_port,
-        )
+        tables = gate_config(config)
+        self.upstreams.configure(config)
+        self.gate.configure(tables)
         self.config = config
         self.deadlines = deadlines
-        self.pool.idle_count_limit = config.upstream_idle_count
         if keyrings is not None:
             self.keyrings = keyrings
         for name, entrance in self.entrances.items():
@@ -129,8 +139,6 @@ class Context:
             # One that has left the file is open until the restart that takes its socket away.
             if listener is not None:
                 entrance.configure(listener, self.keyrings.get(name))
-        if has_moved:
-            self.pool.renew()
 
     def count(self, name: str, amount: int = 1) -> None:
         """Add to a counter that Python owns."""
@@ -173,6 +181,6 @@ class Context:
 
     def show_gauges(self) -> None:
         """Called each second: what changes with every request is only shown now and then."""
-        idle_count = len(self.pool)
+        idle_count = self.upstreams.idle_count
         self.count("upstream_idle", idle_count - self.idle_shown)
         self.idle_shown = idle_count

@@ -21,8 +21,10 @@ from fastmatch._native import (
 )
 from proxy.edge import tunnel
 
-if TYPE_CHECKING:  # connection.py and upstream.py import this module
+if TYPE_CHECKING:  # these import this module, or what does
+    from proxy.edge.cluster import Cluster
     from proxy.edge.connection import ClientConnection
+    from proxy.edge.target import Target
     from proxy.edge.upstream import UpstreamConnection
 
 CLIENT_GONE: Final = 499
@@ -38,9 +40,8 @@ class Exchange:
 
     __slots__ = (
         "_head",
-        "_pool",
         "_replay",
-        "_take",
+        "_takes",
         "action",
         "attempt",
         "client",
@@ -49,6 +50,7 @@ class Exchange:
         "pending",
         "request_done",
         "response_begun",
+        "target",
         "upstream",
     )
 
@@ -57,14 +59,15 @@ class Exchange:
         self.context = client.context
         self.codec = client.codec
         self._head = client.codec.head
-        self._pool = client.context.pool
-        self._take = client.context.pool.take
+        self._takes = client.context.upstreams.takes
         self._replay: bytes | None = None
         self.action = 0
         self.attempt: asyncio.Task[None] | None = None
         self.pending: list[bytes] = []
         self.request_done = True
         self.response_begun = False
+        # Where this exchange counts as under way, as long as it does: see `Cluster`.
+        self.target: Target | None = None
         self.upstream: UpstreamConnection | None = None
 
     def process(self, data: bytes) -> None:
@@ -78,7 +81,7 @@ class Exchange:
         if not isinstance(result, tuple):
             self._no_head(result)
             return
-        action, _route, out, _kind, _length, consumed = result
+        action, route, out, _kind, _length, consumed = result
         self.action = action
         rest = data[consumed:] if consumed < len(data) else b""
         if action & DENY:
@@ -91,15 +94,15 @@ class Exchange:
         if action & BODY_DONE:
             self.request_done = True
             self.client.await_answer(rest)
-            upstream = self._take()
+            upstream = self._takes[route](self)
             if upstream is not None:
                 upstream.start(self, out)
             else:
-                self._connect([out])
+                self._connect(self.context.upstreams.clusters[route], [out])
         else:
-            self._start_upload(out, rest)
+            self._start_upload(route, out, rest)
 
-    def _start_upload(self, head: bytes, rest: bytes) -> None:
+    def _start_upload(self, route: int, head: bytes, rest: bytes) -> None:
         """The request has a body that did not go out with its head."""
         self.request_done = False
         self.client.await_body()
@@ -110,11 +113,11 @@ class Exchange:
                 return  # refused before an upstream was asked
             body = taken
         pieces = [head, body] if body else [head]
-        upstream = self._take()
+        upstream = self._takes[route](self)
         if upstream is not None:
             upstream.start_with_body(self, pieces)
         else:
-            self._connect(pieces)
+            self._connect(self.context.upstreams.clusters[route], pieces)
 
     def _no_head(self, result: int | None) -> None:
         """Not complete, or against a rule."""
@@ -152,12 +155,12 @@ class Exchange:
             self.client.await_body()
         return body
 
-    def _connect(self, pieces: list[bytes]) -> None:
-        """No idle connection: a tracked task opens one. Meanwhile the body stays in the client's socket."""
+    def _connect(self, cluster: "Cluster", pieces: list[bytes]) -> None:
+        """No idle connection. Until there is one the body stays in the client's socket."""
         self.pending = pieces
         if not self.request_done:
             self.client.hold_body()
-        self.attempt = self.context.connector.connect(self)
+        cluster.arrange(self)
 
     def connected(self, upstream: "UpstreamConnection") -> None:
         self.attempt = None
@@ -168,6 +171,11 @@ class Exchange:
             upstream.start_with_body(self, pieces)
         if not upstream.is_writing_paused:
             self.client.release_body()
+
+    def not_connected(self, status: int) -> None:
+        """The attempt has failed: nothing was sent."""
+        self.attempt = None
+        self.fail(status)
 
     def relay(self, upstream: "UpstreamConnection", out: bytes, flags: int) -> None:
         """The upstream's bytes, framed for the client. `flags` say what they ended or began."""
@@ -194,12 +202,15 @@ class Exchange:
         if not self.request_done:
             # Answered while uploading (RFC 9112 section 9.6): neither connection is at a message border.
             upstream.abort()
+            self._leave()
             client.linger()
             return
         if flags & REUSE and not upstream.is_writing_paused:
-            self._pool.give_back(upstream)
+            upstream.pool.give_back(upstream)
         else:
             upstream.close()
+        if self.target is not None:
+            self._leave()
         if flags & CLOSE_CLIENT or self.action & CLOSE or self.context.draining:
             client.finish()
         else:
@@ -242,10 +253,11 @@ class Exchange:
         idle: an idempotent request that we still hold whole is sent once more, on a fresh connection."""
         replay = self._replay
         if replay is not None and upstream.is_reused and not upstream.has_received:
-            self._drop_upstream()
+            self.part_from(upstream)
+            upstream.abort()
             self.context.count("upstream_retries")
             self._replay = None
-            self._connect([replay])
+            self._connect(upstream.target.cluster, [replay])
         else:
             self.fail(502)
 
@@ -273,3 +285,11 @@ class Exchange:
         if upstream is not None:
             self.part_from(upstream)
             upstream.abort()
+        self._leave()
+
+    def _leave(self) -> None:
+        """It is under way no more."""
+        target = self.target
+        if target is not None:
+            self.target = None
+            target.cluster.leave(target)

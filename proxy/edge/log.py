@@ -17,6 +17,7 @@ LIST_SWAP_WATCHED = "list_swap_watched"
 LIST_REFUSED = "list_refused"
 CONNECTIONS_BLOCKED = "connections_blocked"
 UPSTREAM_UNRESOLVED = "upstream_unresolved"
+TARGETS_CHANGED = "targets_changed"
 FRAME_REFUSED = "frame_refused"
 CALLBACK_FAILED = "callback_failed"
 

@@ -42,10 +42,6 @@ class Deadlines:
     send_idle: int
     tunnel_idle: int
     linger: int
-    upstream_idle: int
-    upstream_head: int
-    upstream_read_idle: int
-    upstream_write_idle: int
 
     @classmethod
     def of(cls, config: EdgeConfig) -> "Deadlines":
@@ -56,10 +52,6 @@ class Deadlines:
             send_idle=turns(config.send_idle_seconds),
             tunnel_idle=turns(config.tunnel_idle_seconds),
             linger=turns(config.linger_seconds),
-            upstream_idle=turns(config.upstream_idle_seconds),
-            upstream_head=turns(config.upstream_head_seconds),
-            upstream_read_idle=turns(config.upstream_read_idle_seconds),
-            upstream_write_idle=turns(config.upstream_write_idle_seconds),
         )
 
 

@@ -9,6 +9,7 @@ from proxy.edge.timers import NEVER
 if TYPE_CHECKING:  # these import this module
     from proxy.edge.connection import ClientConnection
     from proxy.edge.exchange import Exchange
+    from proxy.edge.target import Target
     from proxy.edge.upstream import UpstreamConnection
 
 
@@ -67,10 +68,29 @@ class TunnelEnd(asyncio.Protocol):
 class Tunnel:
     """Both ends and their common idle deadline."""
 
-    __slots__ = ("_client", "_client_end", "_is_closing", "_upstream_end", "_wheel", "deadline", "due")
+    __slots__ = (
+        "_client",
+        "_client_end",
+        "_counted",
+        "_is_closing",
+        "_target",
+        "_upstream_end",
+        "_wheel",
+        "deadline",
+        "due",
+    )
 
-    def __init__(self, client: "ClientConnection", upstream_transport: asyncio.Transport) -> None:
+    def __init__(
+        self,
+        client: "ClientConnection",
+        upstream_transport: asyncio.Transport,
+        target: "Target",
+        counted: "Target | None",
+    ) -> None:
+        """`counted`: where it counts as under way until its end, see `Cluster`."""
         self._client = client
+        self._target = target
+        self._counted = counted
         self._client_end = TunnelEnd(self, client.transport)
         self._upstream_end = TunnelEnd(self, upstream_transport)
         self._client_end.other = self._upstream_end
@@ -115,7 +135,10 @@ class Tunnel:
             self._client.connection_lost(error)
         else:
             self._client.context.count("upstream_open", -1)
+            self._target.open_count -= 1
         if end.other.is_lost:
+            if self._counted is not None:
+                self._counted.cluster.leave(self._counted)
             self.deadline = NEVER
             self._wheel.disarm(self)
             self._client.context.count("tunnels_open", -1)
@@ -142,5 +165,6 @@ def open_tunnel(exchange: "Exchange", upstream: "UpstreamConnection", first_down
     client = exchange.client
     client.write(first_down)
     exchange.part_from(upstream)
-    tunnel = Tunnel(client, upstream.hand_over())
+    counted, exchange.target = exchange.target, None
+    tunnel = Tunnel(client, upstream.hand_over(), upstream.target, counted)
     tunnel.start(client.hand_over(tunnel))

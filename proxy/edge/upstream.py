@@ -9,6 +9,7 @@ from fastmatch._native import BROKEN, RESPONSE_DONE, Upstream
 from proxy.edge import sockets
 from proxy.edge.context import Context
 from proxy.edge.exchange import Exchange
+from proxy.edge.target import Target
 from proxy.edge.timers import NEVER
 
 _SALVAGE_BYTES: Final = 65536
@@ -23,29 +24,33 @@ class UpstreamConnection(asyncio.Protocol):
         "_begin",
         "_codec",
         "_context",
+        "_deadlines",
         "_feed",
-        "_pool",
         "_unsent_bytes",
         "_wheel",
         "_write",
+        "_write_request",
         "deadline",
         "due",
         "exchange",
-        "generation",
         "has_received",
         "is_closing",
         "is_open",
         "is_reading_held",
         "is_reused",
         "is_writing_paused",
+        "pool",
+        "target",
         "transport",
     )
 
     transport: asyncio.Transport
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, target: Target) -> None:
         self._context = context
-        self._pool = context.pool
+        self._deadlines = target.cluster.deadlines
+        self.pool = target.pool
+        self.target = target
         self._wheel = context.wheel
         self._codec = Upstream(context.gate)
         self._begin = self._codec.begin
@@ -54,7 +59,6 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = NEVER
         self.due = NEVER
         self.exchange: Exchange | None = None
-        self.generation = context.pool.generation
         self.has_received = False
         self.is_open = False
         self.is_reading_held = False
@@ -69,10 +73,10 @@ class UpstreamConnection(asyncio.Protocol):
         exchange.upstream = self
         self.has_received = False
         self._begin(exchange.codec)
-        deadline = self.deadline = self._wheel.turn + self._context.deadlines.upstream_head
+        deadline = self.deadline = self._wheel.turn + self._deadlines.head
         if deadline < self.due:
             self._wheel.arm(self)
-        self._write(request)
+        self._write_request(request)
 
     def start_with_body(self, exchange: Exchange, pieces: list[bytes]) -> None:
         """Send what is there of a request whose body came apart from its head."""
@@ -84,7 +88,13 @@ class UpstreamConnection(asyncio.Protocol):
             self.await_head()
         else:
             self.deadline = NEVER  # the client's body deadline runs
+        if self.target.key.host_line is not None:
+            pieces = [with_host_line(pieces[0], self.target.key.host_line), *pieces[1:]]
         self.transport.writelines(pieces)
+
+    def _write_for_target(self, request: bytes) -> None:
+        """In place of `_write_request` where the target is asked by a name of its own."""
+        self._write(with_host_line(request, self.target.key.host_line or b""))
 
     def send(self, body: bytes) -> None:
         if self.is_open:
@@ -92,7 +102,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def await_head(self) -> None:
         """The request is out: the answer's first byte has a deadline."""
-        self._set_deadline(self._context.deadlines.upstream_head)
+        self._set_deadline(self._deadlines.head)
 
     def await_more(self) -> None:
         """A part of the answer has come."""
@@ -100,7 +110,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self.is_reading_held:
             self.deadline = NEVER  # the client is slow, and its own deadline runs
         else:
-            self._set_deadline(self._context.deadlines.upstream_read_idle)
+            self._set_deadline(self._deadlines.read_idle)
 
     def hold_reading(self) -> None:
         """The client does not take what has been read."""
@@ -114,14 +124,14 @@ class UpstreamConnection(asyncio.Protocol):
             self.is_reading_held = False
             if self.is_open:
                 self.transport.resume_reading()
-                self._set_deadline(self._context.deadlines.upstream_read_idle)
+                self._set_deadline(self._deadlines.read_idle)
 
     def rest(self) -> None:
         """Idle in the pool."""
         self.is_reused = True
         if self.is_reading_held:
             self.release_reading()
-        deadline = self.deadline = self._wheel.turn + self._context.deadlines.upstream_idle
+        deadline = self.deadline = self._wheel.turn + self._deadlines.idle
         if deadline < self.due:
             self._wheel.arm(self)
 
@@ -155,8 +165,11 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=self._context.config.write_buffer_bytes)
         self._write = self.transport.write
+        is_asked_by_name = self.target.key.host_line is not None
+        self._write_request = self._write_for_target if is_asked_by_name else self._write
         self.is_closing = self.transport.is_closing
         self.is_open = True
+        self.target.open_count += 1
         self._context.count("upstream_connections")
         self._context.count("upstream_open")
 
@@ -190,11 +203,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._context.count("upstream_open", -1)
+        self.target.open_count -= 1
         self.is_open = False
         self.deadline = NEVER
         self._wheel.disarm(self)
         if self.exchange is None:
-            self._pool.forget(self)
+            self.pool.forget(self)
             return
         if error is not None:
             self._context.count("upstream_resets")
@@ -226,7 +240,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_writing_paused = True
         if self.exchange is not None:
             self._unsent_bytes = sockets.unsent_bytes(self.transport)
-            self._set_deadline(self._context.deadlines.upstream_write_idle)
+            self._set_deadline(self._deadlines.write_idle)
             self.exchange.client.hold_body()
 
     def resume_writing(self) -> None:
@@ -246,7 +260,7 @@ class UpstreamConnection(asyncio.Protocol):
         elif exchange is None:
             self._leave_pool()
         elif self.is_writing_paused and self._has_sent_some():
-            self._set_deadline(self._context.deadlines.upstream_write_idle)
+            self._set_deadline(self._deadlines.write_idle)
         else:
             self._context.count("upstream_timeouts")
             exchange.fail(504)
@@ -256,5 +270,13 @@ class UpstreamConnection(asyncio.Protocol):
         return self._unsent_bytes < before
 
     def _leave_pool(self) -> None:
-        self._pool.forget(self)
+        self.pool.forget(self)
         self.close()
+
+
+def with_host_line(request: bytes, host_line: bytes) -> bytes:
+    """The request as this target is to be asked. Host is the second line of each head that the codec makes;
+    X-Forwarded-Host has what the client said."""
+    start = request.index(b"\r\n") + 2
+    end = request.index(b"\r\n", start) + 2
+    return request[:start] + host_line + request[end:]

@@ -17,6 +17,7 @@ from proxy.edge.context import Context
 from proxy.edge.link import Link
 from proxy.edge.listener import Endpoint, Listeners
 from proxy.edge.lists import Lists
+from proxy.edge.resolver import Resolver
 
 _DRAIN_ROUND_SECONDS: Final = 0.02
 
@@ -46,6 +47,7 @@ class Worker:
         context = self.context
         context.loop.set_exception_handler(self._report)
         context.connector = Connector(context, group)
+        context.resolver = Resolver(context, group)
         self._every_second()
         await self._link.restore()
         context.wheel.every_second(self._every_second)
@@ -72,7 +74,7 @@ class Worker:
             connection.abort()
         if not context.is_empty:
             await context.emptied.wait()
-        context.pool.close()
+        context.upstreams.close()
         self._link.send_events()
         if self._link_task is not None:
             self._link_task.cancel()
@@ -99,6 +101,7 @@ class Worker:
     def _every_second(self) -> None:
         context = self.context
         context.gate.tick(int(time.time()))
+        context.upstreams.tick()
         context.show_gauges()
         patrol.find_gone(context)
         self._link.send_events()

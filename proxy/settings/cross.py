@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from proxy.settings.cross_listeners import listener_faults
 from proxy.settings.model import Settings
 from proxy.settings.toml_lines import KeyPath
+from proxy.settings.upstreams import DEFAULT_NAME
 
 Fault = tuple[KeyPath, str]
 
 
 def cross_faults(settings: Settings) -> Iterator[Fault]:
     yield from listener_faults(settings)
+    yield from _upstream_names(settings)
+    yield from _engine(settings)
     yield from _route_names(settings)
     yield from _route_upstreams(settings)
     yield from _drop_score(settings)
@@ -38,8 +41,29 @@ def _route_upstreams(settings: Settings) -> Iterator[Fault]:
             )
 
 
-def upstream_names(settings: Settings) -> frozenset[str]:  # noqa: ARG001 - the one of [upstream], so far
-    return frozenset({"default"})
+def _upstream_names(settings: Settings) -> Iterator[Fault]:
+    seen: set[str] = {DEFAULT_NAME} if "upstream" in settings.model_fields_set else set()
+    for index, upstream in enumerate(settings.upstreams):
+        key = ("upstreams", index, "name")
+        if upstream.name == DEFAULT_NAME and DEFAULT_NAME in seen:
+            yield key, f"{DEFAULT_NAME!r} is the name of [upstream]; leave one of them out"
+        elif upstream.name in seen:
+            yield key, f"{upstream.name!r} is another upstream's name too; a route could name either"
+        seen.add(upstream.name)
+
+
+def _engine(settings: Settings) -> Iterator[Fault]:
+    if settings.edge.engine == "aiohttp":
+        rule = "needs edge.engine 'native'; 'aiohttp' knows [upstream] alone"
+        for key, given in (("upstreams", settings.upstreams), ("routes", settings.routes)):
+            if given:
+                yield (key, 0), rule
+        if settings.upstream.url.scheme != "http":
+            yield ("upstream", "url"), "must begin with http:// while edge.engine is 'aiohttp'"
+
+
+def upstream_names(settings: Settings) -> frozenset[str]:
+    return frozenset({DEFAULT_NAME, *(upstream.name for upstream in settings.upstreams)})
 
 
 def _drop_score(settings: Settings) -> Iterator[Fault]:

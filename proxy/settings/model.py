@@ -17,7 +17,6 @@ from proxy.settings.types import (
     DomainSubject,
     HeaderToken,
     Hex256,
-    HostHeader,
     ListKind,
     Network,
     NetworkOrDomain,
@@ -26,10 +25,9 @@ from proxy.settings.types import (
     SizeBytes,
     SourceName,
     TokenSecret,
-    Upstream,
-    UpstreamUrl,
     is_loopback,
 )
+from proxy.settings.upstreams import MOST_UPSTREAMS, NamedUpstreamSettings, UpstreamSettings
 
 ENVIRONMENT_PREFIX = "SENTRA_"
 
@@ -92,19 +90,6 @@ class EdgeSettings(Section):
         if value < block_score:
             raise ValueError(f"must not lie below edge.block_score, which is {block_score:g}")
         return value
-
-
-class UpstreamSettings(Section):
-    """[upstream]: the gateway behind the edge."""
-
-    url: Upstream = UpstreamUrl("127.0.0.1", 8070)
-    host_header: HostHeader | None = None
-    idle_count: Annotated[int, Field(ge=0, le=65536)] = 256
-    idle_seconds: Seconds = 15.0
-    connect_seconds: Seconds = 2.0
-    head_seconds: Seconds = 60.0
-    read_idle_seconds: Seconds = 60.0
-    write_idle_seconds: Seconds = 30.0
 
 
 class ListSettings(Section):
@@ -247,6 +232,7 @@ class Settings(BaseSettings):
     edge: EdgeSettings = EdgeSettings()
     listeners: tuple[ListenerSettings, ...] = ()
     upstream: UpstreamSettings = UpstreamSettings()
+    upstreams: Annotated[tuple[NamedUpstreamSettings, ...], Field(max_length=MOST_UPSTREAMS)] = ()
     routes: Annotated[tuple[RouteSettings, ...], Field(max_length=MOST_ROUTES)] = ()
     lists: tuple[ListSettings, ...] = ()
     blocklist: BlocklistSettings = BlocklistSettings()

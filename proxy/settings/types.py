@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, SecretStr
 from pydantic_settings import NoDecode
 
+_UNIX_PATH_BYTES = 107
 _LABEL = re.compile(r"^(?!-)[a-z0-9_-]{1,63}(?<!-)$")
 
 
@@ -28,11 +29,17 @@ class UnixBind(NamedTuple):
 
 
 class UpstreamUrl(NamedTuple):
+    """A host with a port, or the path of a unix socket."""
+
     host: str
     port: int
+    scheme: Literal["http", "unix"] = "http"
+    path: str = ""
 
     def __str__(self) -> str:
-        return f"http://{BindAddress(self.host, self.port)}"
+        if self.scheme == "unix":
+            return f"unix:{self.path}"
+        return f"{self.scheme}://{BindAddress(self.host, self.port)}"
 
 
 def is_loopback(host: str) -> bool:
@@ -94,18 +101,30 @@ def _upstream_url(value: object) -> UpstreamUrl:
         return value
     if not isinstance(value, str):
         raise ValueError("must be a URL such as http://gateway:8080")
+    if value.startswith("unix:"):
+        return _unix_url(value.removeprefix("unix:"))
     try:
         parts = urlsplit(value)
         port = parts.port
     except ValueError as error:
         raise ValueError(f"must be a URL such as http://gateway:8080 ({error})") from error
     if parts.scheme != "http":
-        raise ValueError("must begin with http://; TLS to the upstream is not offered")
+        raise ValueError("must begin with http:// or unix:/")
     if not parts.hostname or parts.username is not None or parts.query or parts.fragment:
         raise ValueError("must name a host and nothing but a host and a port")
     if parts.path not in ("", "/"):
         raise ValueError("must not have a path: paths travel to the upstream as they are")
     return UpstreamUrl(parts.hostname, port if port is not None else 80)
+
+
+def _unix_url(path: str) -> UpstreamUrl:
+    if not path.startswith("/") or "\0" in path:
+        raise ValueError("must be unix: and an absolute path, such as unix:/run/app.sock")
+    if len(path.encode()) > _UNIX_PATH_BYTES:
+        raise ValueError(
+            f"must have a path of at most {_UNIX_PATH_BYTES} bytes: the kernel takes no longer one"
+        )
+    return UpstreamUrl("", 0, "unix", path)
 
 
 def _score(value: float) -> float:

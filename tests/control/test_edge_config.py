@@ -8,6 +8,7 @@ import pytest
 from proxy.control.edge_config import to_edge_config
 from proxy.edge.config import EdgeConfig
 from proxy.edge.config_routes import HeaderMatch, RouteConfig
+from proxy.edge.config_upstreams import TargetConfig, UpstreamConfig
 from proxy.edge.context import gate_config
 from proxy.settings import load_settings
 
@@ -66,6 +67,20 @@ host_header = "inner.example"
 [[routes]]
 name = "page"
 path = "/page"
+upstream = "app"
+[[upstreams]]
+name = "app"
+targets = [{ url = "http://[::1]:82", weight = 3 }, { url = "unix:/run/app.sock" }]
+balance = "client_hash"
+host_header = "target"
+idle_count = 20
+idle_seconds = 21
+connect_seconds = 22
+head_seconds = 23
+read_idle_seconds = 24
+write_idle_seconds = 25
+resolve_seconds = 26
+receive_buffer_bytes = 4097
 [[listeners]]
 name = "public"
 listen = "127.0.0.1:1"
@@ -105,9 +120,36 @@ def test_every_key_of_a_route_reaches_the_workers(tmp_path):
         for field in fields(RouteConfig)
         if all(getattr(route, field.name) == getattr(default, field.name) for route in made)
     ]
-    assert same == ["upstream"]
+    assert same == []
     assert made[0].hosts == ("api.example", "*.api.example")
     assert made[0].headers == (HeaderMatch("X-Tenant", "a"), HeaderMatch("X-Key"))
+
+
+def test_every_key_of_an_upstream_reaches_the_workers(tmp_path):
+    """[upstream] says nothing here that its plain fields do not say, so it does not travel twice."""
+    path = tmp_path / "sentra.toml"
+    path.write_text(_ALL_DIFFERENT)
+    (made,) = to_edge_config(load_settings(path)).upstreams
+    plain = UpstreamConfig(name="default", targets=())
+    same = [
+        field.name
+        for field in fields(UpstreamConfig)
+        if getattr(made, field.name) == getattr(plain, field.name)
+    ]
+    assert same == []
+    assert made.targets == (TargetConfig("::1", 82, weight=3), TargetConfig(path="/run/app.sock"))
+
+
+@pytest.mark.parametrize(
+    "line", ['url = "unix:/run/app.sock"', 'balance = "client_hash"', "resolve_seconds = 1"]
+)
+def test_upstream_with_more_than_its_plain_fields_travels_whole(tmp_path, line: str):
+    """The plain fields can not say it; the name keeps its routes."""
+    path = tmp_path / "sentra.toml"
+    path.write_text(f"[upstream]\n{line}\n")
+    config = to_edge_config(load_settings(path))
+    assert [upstream.name for upstream in config.upstreams] == ["default"]
+    assert config.every_upstream() == config.upstreams
 
 
 def test_routes_reach_rust_whole(tmp_path):

@@ -32,4 +32,4 @@ async def test_client_that_leaves_while_connecting_leaves_nothing_behind(
         client.reset()
     client = await edge.connect()
     assert (await client.fetch(get())).status == 200
-    assert len(edge.worker.context.pool) <= 21
+    assert edge.worker.context.upstreams.idle_count <= 21

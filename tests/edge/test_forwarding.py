@@ -50,7 +50,7 @@ async def test_pool_hands_out_the_connection_that_was_given_back_last(edge: Edge
     assert (await second.fetch(get())).body == b"1"
     gate.set()
     assert (await first.read_response()).body == b"0"
-    await until(lambda: len(edge.worker.context.pool) == 2)
+    await until(lambda: edge.worker.context.upstreams.idle_count == 2)
     assert (await second.fetch(get())).body == b"0"
 
 
@@ -174,7 +174,7 @@ async def test_connection_close_from_the_client_is_honoured(edge: Edge, origin: 
     response = await client.fetch(get("/", "Connection: close"))
     assert response.head.get("connection") == "close"
     assert await client.see_end() == "fin"
-    await until(lambda: len(edge.worker.context.pool) == 1)
+    await until(lambda: edge.worker.context.upstreams.idle_count == 1)
 
 
 async def test_connection_close_from_the_origin_does_not_close_the_client(edge: Edge, origin: Origin):
@@ -322,7 +322,7 @@ async def test_early_answer_while_uploading_is_relayed_and_both_sides_close(edge
         await client.send(b"x" * 1000)
         await asyncio.sleep(0.02)
     assert await client.see_end() == "fin"
-    assert len(edge.worker.context.pool) == 0
+    assert edge.worker.context.upstreams.idle_count == 0
 
 
 async def test_early_answer_survives_the_reset_that_follows_it(edge: Edge, origin: Origin):

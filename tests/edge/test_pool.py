@@ -12,7 +12,7 @@ from proxy.edge.pool import may_keep
     [
         pytest.param({}, True, id="clean"),
         pytest.param({"is_open": False}, False, id="closed"),
-        pytest.param({"is_current": False}, False, id="connected to the upstream's old address"),
+        pytest.param({"is_current": False}, False, id="its target is none any more"),
         pytest.param({"idle_count": 8}, False, id="pool is full"),
     ],
 )

@@ -93,9 +93,9 @@ async def test_stray_answer_on_an_idle_connection_is_given_to_nobody(edge: Edge,
     origin.behave = push
     client = await edge.connect()
     assert (await client.fetch(get())).body == b"mine"
-    assert len(edge.worker.context.pool) == 1
+    assert edge.worker.context.upstreams.idle_count == 1
     pushed.set()
-    await until(lambda: len(edge.worker.context.pool) == 0)
+    await until(lambda: edge.worker.context.upstreams.idle_count == 0)
     other = await edge.connect()
     assert (await other.fetch(get())).body == b"mine"
     assert len(origin.connections) == 2
@@ -121,7 +121,7 @@ async def test_idle_upstream_connection_is_closed_at_its_deadline(start_edge: St
     edge = await start_edge(upstream_idle_seconds=0.1)
     client = await edge.connect()
     await client.fetch(get())
-    await until(lambda: len(edge.worker.context.pool) == 0)
+    await until(lambda: edge.worker.context.upstreams.idle_count == 0)
     assert (await client.fetch(get())).status == 200
     assert len(origin.connections) == 2
 
@@ -145,4 +145,4 @@ async def test_pool_keeps_no_more_than_its_limit(start_edge: StartEdge, origin: 
     gate.set()
     for client in clients:
         assert (await client.read_response()).status == 200
-    assert len(edge.worker.context.pool) == 2
+    assert edge.worker.context.upstreams.idle_count == 2

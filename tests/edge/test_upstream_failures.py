@@ -134,7 +134,7 @@ async def test_malformed_answer_is_502_and_its_connection_closed(edge: Edge, ori
     answered = await client.fetch(get())
     assert answered.status == 502
     await until(lambda: bool(ends))
-    assert len(edge.worker.context.pool) == 0
+    assert edge.worker.context.upstreams.idle_count == 0
 
 
 CUT_ANSWERS = [

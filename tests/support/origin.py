@@ -53,9 +53,13 @@ class Origin:
     def port(self) -> int:
         return self._listener.getsockname()[1]
 
-    async def start(self) -> None:
+    async def start(self, host: str = "127.0.0.1", port: int = 0, path: str | None = None) -> None:
+        """On an address of 127.0.0.0/8 and a free port unless told, or on a unix socket."""
+        if path is not None:
+            self._listener.close()
+            self._listener = socket.socket(socket.AF_UNIX)
         self._listener.setblocking(False)
-        self._listener.bind(("127.0.0.1", 0))
+        self._listener.bind((host, port) if path is None else path)
         self._listener.listen(128)
         self._acceptor = self._spawn(self._accept())
 

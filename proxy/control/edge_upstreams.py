@@ -1,0 +1,49 @@
+"""[upstream] and [[upstreams]] -> the upstreams that workers get."""
+
+from proxy.edge.config import EdgeConfig
+from proxy.edge.config_upstreams import TargetConfig, UpstreamConfig
+from proxy.settings import Settings
+from proxy.settings.types import UpstreamUrl
+from proxy.settings.upstreams import DEFAULT_NAME, UpstreamKeys
+
+
+def to_upstream_configs(settings: Settings, config: EdgeConfig) -> tuple[UpstreamConfig, ...]:
+    """Those that the plain fields of `config` do not say already."""
+    receive_buffer_bytes = settings.edge.limits.receive_buffer_bytes
+    named = tuple(
+        _upstream(
+            upstream.name,
+            upstream,
+            tuple(_target(target.url, target.weight) for target in upstream.targets),
+            receive_buffer_bytes,
+        )
+        for upstream in settings.upstreams
+    )
+    if any(upstream.name == DEFAULT_NAME for upstream in named):
+        return named
+    target = _target(settings.upstream.url, 1)
+    default = _upstream(DEFAULT_NAME, settings.upstream, (target,), receive_buffer_bytes)
+    return named if default == config.default_upstream() else (default, *named)
+
+
+def _target(url: UpstreamUrl, weight: int) -> TargetConfig:
+    return TargetConfig(host=url.host, port=url.port, path=url.path, weight=weight)
+
+
+def _upstream(
+    name: str, keys: UpstreamKeys, targets: tuple[TargetConfig, ...], receive_buffer_bytes: int
+) -> UpstreamConfig:
+    return UpstreamConfig(
+        name=name,
+        targets=targets,
+        balance=keys.balance,
+        host_header=keys.host_header,
+        idle_count=keys.idle_count,
+        idle_seconds=keys.idle_seconds,
+        connect_seconds=keys.connect_seconds,
+        head_seconds=keys.head_seconds,
+        read_idle_seconds=keys.read_idle_seconds,
+        write_idle_seconds=keys.write_idle_seconds,
+        receive_buffer_bytes=keys.receive_buffer_bytes or receive_buffer_bytes,
+        resolve_seconds=keys.resolve_seconds,
+    )

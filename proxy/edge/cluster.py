@@ -1,0 +1,225 @@
+"""The targets of one upstream, and which of them a request goes to.
+
+An upstream with one target costs a request what that target's pool costs: `take` is the pool's own. With
+several, or with a cap, `take` chooses and counts, and `leave` counts back when the exchange has ended.
+"""
+
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import randrange
+from typing import TYPE_CHECKING, assert_never
+
+from proxy.edge import balance, log
+from proxy.edge.config_upstreams import HOST_OF_TARGET, Balance, TargetConfig, UpstreamConfig
+from proxy.edge.target import Address, Target, TargetKey, literal
+from proxy.edge.timers import turns
+
+if TYPE_CHECKING:  # the context makes clusters; an exchange calls them
+    from proxy.edge.context import Context
+    from proxy.edge.exchange import Exchange
+    from proxy.edge.upstream import UpstreamConnection
+
+Take = Callable[["Exchange"], "UpstreamConnection | None"]
+Pick = Callable[["Exchange"], Target]
+HostPort = tuple[str, int]
+
+
+@dataclass(slots=True)
+class UpstreamDeadlines:
+    """In turns. One object for as long as the upstream lives: connections read it at each request."""
+
+    idle: int = 0
+    head: int = 0
+    read_idle: int = 0
+    write_idle: int = 0
+
+    def update(self, config: UpstreamConfig) -> None:
+        self.idle = turns(config.idle_seconds)
+        self.head = turns(config.head_seconds)
+        self.read_idle = turns(config.read_idle_seconds)
+        self.write_idle = turns(config.write_idle_seconds)
+
+
+class Cluster:
+    """One named upstream of one worker."""
+
+    __slots__ = (
+        "_addresses",
+        "_context",
+        "_order",
+        "_pick",
+        "_ring",
+        "_turn",
+        "config",
+        "deadlines",
+        "names",
+        "take",
+        "targets",
+    )
+
+    # Called for each request; None: `arrange` has to see to it.
+    take: Take
+
+    def __init__(self, context: "Context", config: UpstreamConfig) -> None:
+        self._context = context
+        self._addresses: dict[HostPort, tuple[Address, ...]] = {}
+        self._order: list[Target] = []
+        self._ring = balance.Ring(())
+        # Workers do not begin with the same target.
+        self._turn = context.slot
+        self.deadlines = UpstreamDeadlines()
+        self.names: tuple[HostPort, ...] = ()
+        self.targets: list[Target] = []
+        self.configure(config)
+
+    # ---- which targets there are
+
+    def configure(self, config: UpstreamConfig) -> None:
+        """Targets that stay keep their connections."""
+        self.config = config
+        self.deadlines.update(config)
+        self.names = tuple(
+            (target.host, target.port)
+            for target in config.targets
+            if not target.path and literal(target.host, target.port) is None
+        )
+        self._addresses = {name: self._addresses[name] for name in self.names if name in self._addresses}
+        self._pick = self._pick_by(config.balance)
+        self._rebuild()
+
+    def resolved(self, name: HostPort, addresses: Sequence[Address]) -> None:
+        """What the resolver says of a name: each of its addresses is a target."""
+        found = tuple(addresses)
+        if set(found) != set(self._addresses.get(name, ())):
+            self._addresses[name] = found
+            self._rebuild()
+            log.write(log.TARGETS_CHANGED, self._context.slot, upstream=self.config.name, host=name[0],
+                      count=len(found))  # fmt: skip
+
+    def _rebuild(self) -> None:
+        before = {target.key: target for target in self.targets}
+        weights: dict[TargetKey, int] = {}
+        for wanted in self.config.targets:
+            authority = _authority(wanted)
+            for address in self._addresses_of(wanted):
+                key = TargetKey(address, authority, self._host_line(authority))
+                weights[key] = weights.get(key, 0) + wanted.weight
+        self.targets = []
+        for key, weight in weights.items():
+            target = before.pop(key, None) or Target(self, key, weight)
+            target.weight = weight
+            target.pool.idle_count_limit = self.config.idle_count
+            self.targets.append(target)
+        for gone in before.values():
+            gone.retire()
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """What a pick looks into, made when the targets change."""
+        weights = [target.weight for target in self.targets]
+        self._order = [self.targets[index] for index in balance.schedule(weights)]
+        hashed = self.targets if self.config.balance == "client_hash" else ()
+        self._ring = balance.Ring([(target.name, target.weight) for target in hashed])
+        self.take = self.targets[0].pool.take if self._has_one_target else self._take
+        self._context.upstreams.changed()
+
+    @property
+    def _has_one_target(self) -> bool:
+        return len(self.targets) == 1
+
+    def _addresses_of(self, target: TargetConfig) -> Sequence[Address]:
+        if target.path:
+            return (Address(socket.AF_UNIX, target.path),)
+        address = literal(target.host, target.port)
+        if address is not None:
+            return (address,)
+        return self._addresses.get((target.host, target.port), ())
+
+    def _host_line(self, authority: str) -> bytes | None:
+        """A fixed one is the codec's work."""
+        if self.config.host_header != HOST_OF_TARGET:
+            return None
+        return f"Host: {authority}\r\n".encode("ascii")
+
+    def retire(self) -> None:
+        """It is no upstream any more; what is under way ends."""
+        for target in self.targets:
+            target.retire()
+
+    # ---- which of them a request goes to
+
+    def _take(self, exchange: "Exchange") -> "UpstreamConnection | None":
+        target = self.assign(exchange)
+        return target.pool.take() if target is not None else None
+
+    def assign(self, exchange: "Exchange") -> Target | None:
+        """The target that this exchange goes to and counts at; None while no address is known."""
+        if self._has_one_target:
+            return self.targets[0]
+        if not self.targets:
+            return None
+        target = self._pick(exchange)
+        self._enter(exchange, target)
+        return target
+
+    def arrange(self, exchange: "Exchange") -> None:
+        """No idle connection: a tracked task opens one, and finds an address first when none is known."""
+        target = exchange.target or self.assign(exchange)
+        exchange.attempt = self._context.connector.connect(exchange, self, target)
+
+    def _enter(self, exchange: "Exchange", target: Target) -> None:
+        exchange.target = target
+        target.in_flight += 1
+
+    def leave(self, target: Target) -> None:
+        """The exchange that counted at this target has ended."""
+        target.in_flight -= 1
+
+    def _pick_by(self, name: Balance) -> Pick:
+        match name:
+            case "round_robin":
+                return self._pick_in_turn
+            case "least_connections":
+                return self._pick_least
+            case "power_of_two":
+                return self._pick_of_two
+            case "client_hash":
+                return self._pick_by_client
+            case _:
+                assert_never(name)
+
+    def _pick_in_turn(self, _exchange: "Exchange") -> Target:
+        turn = self._turn = self._turn + 1
+        order = self._order
+        return order[turn % len(order)]
+
+    def _pick_least(self, _exchange: "Exchange") -> Target:
+        self._turn += 1
+        targets = self.targets
+        return targets[
+            balance.least_loaded(
+                [target.in_flight for target in targets], [target.weight for target in targets], self._turn
+            )
+        ]
+
+    def _pick_of_two(self, _exchange: "Exchange") -> Target:
+        """Two by chance, each as probable as its weight; the less loaded one."""
+        order = self._order
+        count = len(order)
+        place = randrange(count)  # noqa: S311 - no secret
+        first, second = order[place], order[(place + 1 + randrange(count - 1)) % count]  # noqa: S311
+        if (first.in_flight + 1) * second.weight <= (second.in_flight + 1) * first.weight:
+            return first
+        return second
+
+    def _pick_by_client(self, exchange: "Exchange") -> Target:
+        index = self._ring.find(balance.hash_of(exchange.codec.client), [True] * len(self.targets))
+        return self.targets[index or 0]
+
+
+def _authority(target: TargetConfig) -> str:
+    if target.path:
+        return "localhost"
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    return host if target.port == 80 else f"{host}:{target.port}"

@@ -1,0 +1,73 @@
+"""One address of an upstream: its idle connections, its load and what is known of its health."""
+
+import ipaddress
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from proxy.edge.pool import Pool
+
+if TYPE_CHECKING:  # cluster.py imports this module
+    from proxy.edge.cluster import Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to connect, as the socket wants it."""
+
+    family: socket.AddressFamily
+    location: Any
+
+    def __str__(self) -> str:
+        if self.family == socket.AF_UNIX:
+            return f"unix:{self.location}"
+        host, port = self.location[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def is_local(self) -> bool:
+        """The peer is on this machine."""
+        return self.family == socket.AF_UNIX or ipaddress.ip_address(self.location[0]).is_loopback
+
+
+def literal(host: str, port: int) -> Address | None:
+    """The address that needs no resolver; None for a name."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv4Address):
+        return Address(socket.AF_INET, (host, port))
+    # A zone is a name: the resolver knows its number.
+    return None if address.scope_id else Address(socket.AF_INET6, (host, port, 0, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class TargetKey:
+    """What makes two targets the same one: connections may be shared between equals only."""
+
+    address: Address
+    # The name that it was found by.
+    authority: str
+    # Replaces the second line of each head, which is Host; None: as the codec made it.
+    host_line: bytes | None
+
+
+class Target:
+    """Made by its cluster, and kept for as long as a connection to it is open."""
+
+    __slots__ = ("cluster", "in_flight", "key", "name", "open_count", "pool", "weight")
+
+    def __init__(self, cluster: "Cluster", key: TargetKey, weight: int) -> None:
+        self.cluster = cluster
+        self.key = key
+        self.name = str(key.address)
+        self.weight = weight
+        self.pool = Pool(cluster.config.idle_count)
+        # Exchanges on their way to it or at it; counted only while the upstream has a choice to make.
+        self.in_flight = 0
+        self.open_count = 0
+
+    def retire(self) -> None:
+        """It is no target any more: what is under way ends, nothing new begins."""
+        self.pool.retire()

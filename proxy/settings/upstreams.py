@@ -1,0 +1,56 @@
+"""[upstream] and [[upstreams]]: what requests are sent to, and how."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from proxy.settings.section import Section
+from proxy.settings.types import HostHeader, Seconds, SourceName, Upstream, UpstreamUrl
+
+DEFAULT_NAME = "default"
+MOST_UPSTREAMS = 256
+MOST_TARGETS = 256
+MOST_WEIGHT = 100
+
+
+class UpstreamKeys(Section):
+    """What both kinds of table know."""
+
+    balance: Literal["round_robin", "least_connections", "power_of_two", "client_hash"] = "round_robin"
+    host_header: HostHeader | None = None
+    idle_count: Annotated[int, Field(ge=0, le=65536)] = 256
+    idle_seconds: Seconds = 15.0
+    connect_seconds: Seconds = 2.0
+    head_seconds: Seconds = 60.0
+    read_idle_seconds: Seconds = 60.0
+    write_idle_seconds: Seconds = 30.0
+    resolve_seconds: Seconds = 10.0
+    receive_buffer_bytes: Annotated[int | None, Field(ge=4096, le=16777216)] = None
+
+
+class UpstreamSettings(UpstreamKeys):
+    """[upstream]: the upstream named default, with one target."""
+
+    url: Upstream = UpstreamUrl("127.0.0.1", 8070)
+
+
+class TargetSettings(Section):
+    """One of `targets`."""
+
+    url: Upstream
+    weight: Annotated[int, Field(ge=1, le=MOST_WEIGHT)] = 1
+
+
+class NamedUpstreamSettings(UpstreamKeys):
+    """[[upstreams]]: an upstream that routes name."""
+
+    name: SourceName
+    targets: Annotated[tuple[TargetSettings, ...], Field(min_length=1, max_length=MOST_TARGETS)]
+
+    @field_validator("targets")
+    @classmethod
+    def _targets_differ(cls, value: tuple[TargetSettings, ...]) -> tuple[TargetSettings, ...]:
+        urls = [str(target.url) for target in value]
+        if repeated := sorted({url for url in urls if urls.count(url) > 1}):
+            raise ValueError(f"two targets are {repeated[0]}; give one of them more weight")
+        return value

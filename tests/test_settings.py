@@ -121,6 +121,10 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path):
         ('[upstream]\nurl = "unix:app.sock"\n', 2, ["upstream.url", "absolute path", "'unix:app.sock'"]),
         ('[upstream]\nurl = "unix:/%s"\n' % ("x" * 107), 2, ["upstream.url", "107 bytes"]),
         ('[upstream]\nbalance = "best"\n', 2, ["upstream.balance", "'round_robin'", "is 'best'"]),
+        ("[upstream]\nretries = { count = 11 }\n", 2, ["upstream.retries.count", "equal to 10", "is 11"]),
+        ("[upstream]\nretries = { counts = 1 }\n", 2, ["upstream.retries.counts", "did you mean 'count'"]),
+        ("[upstream]\nqueue_seconds = 0\n", 2, ["upstream.queue_seconds", "greater than 0"]),
+        ("[upstream]\nin_flight_count = -1\n", 2, ["upstream.in_flight_count", "is -1"]),
         ('[[upstreams]]\nname = "a"\n', 1, ["upstreams.0.targets", "is missing"]),
         ('[[upstreams]]\nname = "a"\ntargets = []\n', 3, ["upstreams.0.targets", "at least 1"]),
         (

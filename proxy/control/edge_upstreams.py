@@ -46,4 +46,10 @@ def _upstream(
         write_idle_seconds=keys.write_idle_seconds,
         receive_buffer_bytes=keys.receive_buffer_bytes or receive_buffer_bytes,
         resolve_seconds=keys.resolve_seconds,
+        in_flight_count=keys.in_flight_count,
+        queue_count=keys.queue_count,
+        queue_seconds=keys.queue_seconds,
+        retry_count=keys.retries.count,
+        retry_budget_percent=keys.retries.budget_percent,
+        retry_minimum_per_second=keys.retries.minimum_per_second,
     )

@@ -1,19 +1,21 @@
 """The targets of one upstream, and which of them a request goes to.
 
 An upstream with one target costs a request what that target's pool costs: `take` is the pool's own. With
-several, or with a cap, `take` chooses and counts, and `leave` counts back when the exchange has ended.
+several, or with a limit, `take` chooses and counts, and `leave` counts back when the exchange has ended.
 """
 
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import randrange
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from proxy.edge import balance, log
+from proxy.edge.budget import RetryBudget
 from proxy.edge.config_upstreams import HOST_OF_TARGET, Balance, TargetConfig, UpstreamConfig
 from proxy.edge.target import Address, Target, TargetKey, literal
 from proxy.edge.timers import turns
+from proxy.edge.waiting import Waiting
 
 if TYPE_CHECKING:  # the context makes clusters; an exchange calls them
     from proxy.edge.context import Context
@@ -23,6 +25,7 @@ if TYPE_CHECKING:  # the context makes clusters; an exchange calls them
 Take = Callable[["Exchange"], "UpstreamConnection | None"]
 Pick = Callable[["Exchange"], Target]
 HostPort = tuple[str, int]
+NO_LIMIT: Final = 1 << 60
 
 
 @dataclass(slots=True)
@@ -46,16 +49,21 @@ class Cluster:
 
     __slots__ = (
         "_addresses",
+        "_budget",
         "_context",
+        "_in_flight_limit",
+        "_is_plain",
         "_order",
         "_pick",
         "_ring",
         "_turn",
         "config",
         "deadlines",
+        "in_flight",
         "names",
         "take",
         "targets",
+        "waiting",
     )
 
     # Called for each request; None: `arrange` has to see to it.
@@ -66,11 +74,15 @@ class Cluster:
         self._addresses: dict[HostPort, tuple[Address, ...]] = {}
         self._order: list[Target] = []
         self._ring = balance.Ring(())
+        self._budget = RetryBudget(context.loop.time())
+        self._is_plain = False
         # Workers do not begin with the same target.
         self._turn = context.slot
         self.deadlines = UpstreamDeadlines()
+        self.in_flight = 0
         self.names: tuple[HostPort, ...] = ()
         self.targets: list[Target] = []
+        self.waiting = Waiting(context)
         self.configure(config)
 
     # ---- which targets there are
@@ -86,7 +98,12 @@ class Cluster:
         )
         self._addresses = {name: self._addresses[name] for name in self.names if name in self._addresses}
         self._pick = self._pick_by(config.balance)
+        self._budget.configure(config.retry_budget_percent, config.retry_minimum_per_second)
+        self._in_flight_limit = config.in_flight_count or NO_LIMIT
+        self.waiting.count_limit = config.queue_count
+        self.waiting.turns = turns(config.queue_seconds)
         self._rebuild()
+        self._admit()
 
     def resolved(self, name: HostPort, addresses: Sequence[Address]) -> None:
         """What the resolver says of a name: each of its addresses is a target."""
@@ -121,12 +138,9 @@ class Cluster:
         self._order = [self.targets[index] for index in balance.schedule(weights)]
         hashed = self.targets if self.config.balance == "client_hash" else ()
         self._ring = balance.Ring([(target.name, target.weight) for target in hashed])
-        self.take = self.targets[0].pool.take if self._has_one_target else self._take
+        self._is_plain = len(self.targets) == 1 and self._in_flight_limit == NO_LIMIT
+        self.take = self.targets[0].pool.take if self._is_plain else self._take
         self._context.upstreams.changed()
-
-    @property
-    def _has_one_target(self) -> bool:
-        return len(self.targets) == 1
 
     def _addresses_of(self, target: TargetConfig) -> Sequence[Address]:
         if target.path:
@@ -150,31 +164,72 @@ class Cluster:
     # ---- which of them a request goes to
 
     def _take(self, exchange: "Exchange") -> "UpstreamConnection | None":
+        if self.in_flight >= self._in_flight_limit:
+            return None
         target = self.assign(exchange)
         return target.pool.take() if target is not None else None
 
     def assign(self, exchange: "Exchange") -> Target | None:
         """The target that this exchange goes to and counts at; None while no address is known."""
-        if self._has_one_target:
+        if self._is_plain:
             return self.targets[0]
         if not self.targets:
             return None
         target = self._pick(exchange)
+        self._budget.requests += 1
         self._enter(exchange, target)
         return target
 
     def arrange(self, exchange: "Exchange") -> None:
-        """No idle connection: a tracked task opens one, and finds an address first when none is known."""
-        target = exchange.target or self.assign(exchange)
+        """There is no idle connection: a tracked task opens one, and finds an address first when none is
+        known. Or there is no room: the exchange waits."""
+        target = exchange.target
+        if target is None:
+            if self.in_flight >= self._in_flight_limit:
+                if self.waiting.enter(exchange):
+                    exchange.waiting = self.waiting
+                else:
+                    exchange.fail(503)
+                return
+            target = self.assign(exchange)
         exchange.attempt = self._context.connector.connect(exchange, self, target)
 
     def _enter(self, exchange: "Exchange", target: Target) -> None:
         exchange.target = target
         target.in_flight += 1
+        self.in_flight += 1
 
     def leave(self, target: Target) -> None:
         """The exchange that counted at this target has ended."""
         target.in_flight -= 1
+        self.in_flight -= 1
+        if self.waiting.exchanges:
+            self._admit()
+
+    def _admit(self) -> None:
+        while self.in_flight < self._in_flight_limit and (exchange := self.waiting.next()) is not None:
+            exchange.admitted(self)
+
+    def another(self, exchange: "Exchange", failed: Target) -> Target | None:
+        """Where an exchange goes on that has come to nothing at `failed`, and counts from now on.
+
+        None: nowhere. It has been tried often enough, the budget is spent, or there is no other target.
+        """
+        tried = (*exchange.tried, failed)
+        if len(tried) > self.config.retry_count:
+            return None
+        left = [target for target in self.targets if target not in tried]
+        if not left or not self._budget.withdraw(self._context.loop.time()):
+            return None
+        target = left[_least_loaded(left, self._turn)]
+        exchange.tried = tried
+        self._context.count("upstream_retries")
+        # First in, then out: the place is not free for who waits.
+        before = exchange.target
+        self._enter(exchange, target)
+        if before is not None:
+            self.leave(before)
+        return target
 
     def _pick_by(self, name: Balance) -> Pick:
         match name:
@@ -196,12 +251,7 @@ class Cluster:
 
     def _pick_least(self, _exchange: "Exchange") -> Target:
         self._turn += 1
-        targets = self.targets
-        return targets[
-            balance.least_loaded(
-                [target.in_flight for target in targets], [target.weight for target in targets], self._turn
-            )
-        ]
+        return self.targets[_least_loaded(self.targets, self._turn)]
 
     def _pick_of_two(self, _exchange: "Exchange") -> Target:
         """Two by chance, each as probable as its weight; the less loaded one."""
@@ -216,6 +266,11 @@ class Cluster:
     def _pick_by_client(self, exchange: "Exchange") -> Target:
         index = self._ring.find(balance.hash_of(exchange.codec.client), [True] * len(self.targets))
         return self.targets[index or 0]
+
+
+def _least_loaded(targets: Sequence[Target], start: int) -> int:
+    loads = [target.in_flight for target in targets]
+    return balance.least_loaded(loads, [target.weight for target in targets], start)
 
 
 def _authority(target: TargetConfig) -> str:

@@ -36,3 +36,10 @@ class UpstreamConfig:
     write_idle_seconds: float = 30.0
     receive_buffer_bytes: int = 65536
     resolve_seconds: float = 10.0
+    # Exchanges under way at this upstream from one worker; 0: no limit. Others wait.
+    in_flight_count: int = 0
+    queue_count: int = 1000
+    queue_seconds: float = 5.0
+    retry_count: int = 1
+    retry_budget_percent: float = 20.0
+    retry_minimum_per_second: float = 3.0

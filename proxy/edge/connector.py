@@ -41,7 +41,7 @@ class Connector:
         self._context.count("upstream_connect_errors")
         if cluster.names:
             self._context.resolver.hurry(cluster)
-        exchange.not_connected(status)
+        exchange.not_connected(target, status)
 
     async def _first_target(self, exchange: Exchange, cluster: Cluster) -> Target:
         await asyncio.wait([self._context.resolver.refresh(cluster)])

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # these import this module, or what does
     from proxy.edge.connection import ClientConnection
     from proxy.edge.target import Target
     from proxy.edge.upstream import UpstreamConnection
+    from proxy.edge.waiting import Waiting
 
 CLIENT_GONE: Final = 499
 _ENDED: Final = TUNNEL | BROKEN
@@ -51,7 +52,9 @@ class Exchange:
         "request_done",
         "response_begun",
         "target",
+        "tried",
         "upstream",
+        "waiting",
     )
 
     def __init__(self, client: "ClientConnection") -> None:
@@ -68,7 +71,11 @@ class Exchange:
         self.response_begun = False
         # Where this exchange counts as under way, as long as it does: see `Cluster`.
         self.target: Target | None = None
+        # Where it has come to nothing before.
+        self.tried: tuple[Target, ...] = ()
         self.upstream: UpstreamConnection | None = None
+        # Until the upstream may be asked more.
+        self.waiting: Waiting | None = None
 
     def process(self, data: bytes) -> None:
         """The way of a request: head, identity, verdict, policy and route are one call; then answer or
@@ -172,10 +179,32 @@ class Exchange:
         if not upstream.is_writing_paused:
             self.client.release_body()
 
-    def not_connected(self, status: int) -> None:
-        """The attempt has failed: nothing was sent."""
+    def not_connected(self, target: "Target | None", status: int) -> None:
+        """The attempt has failed, and nothing was sent: another target may have it, whatever it is."""
         self.attempt = None
-        self.fail(status)
+        if target is None or not self._goes_on(target):
+            self.fail(status)
+
+    def _goes_on(self, failed: "Target") -> bool:
+        """`pending` is sent to another target; False when there is none for it."""
+        target = failed.cluster.another(self, failed)
+        if target is None:
+            return False
+        upstream = target.pool.take()
+        if upstream is not None:
+            self.connected(upstream)
+        else:
+            self.attempt = self.context.connector.connect(self, target.cluster, target)
+        return True
+
+    def admitted(self, cluster: "Cluster") -> None:
+        """The upstream may be asked more, and this one has waited longest."""
+        self.waiting = None
+        upstream = cluster.take(self)
+        if upstream is not None:
+            self.connected(upstream)
+        else:
+            cluster.arrange(self)
 
     def relay(self, upstream: "UpstreamConnection", out: bytes, flags: int) -> None:
         """The upstream's bytes, framed for the client. `flags` say what they ended or began."""
@@ -249,21 +278,29 @@ class Exchange:
         self.fail(403)
 
     def upstream_lost(self, upstream: "UpstreamConnection") -> None:
-        """The connection ended within the answer. One that ends before any byte of it was probably closed as
-        idle: an idempotent request that we still hold whole is sent once more, on a fresh connection."""
+        """The connection ended within the answer. Before any byte of it an idempotent request that we still
+        hold whole is sent once more: on a fresh connection when this one was reused and so probably closed as
+        idle, which says nothing of the target; otherwise to another target, when there is one."""
         replay = self._replay
-        if replay is not None and upstream.is_reused and not upstream.has_received:
-            self.part_from(upstream)
-            upstream.abort()
+        if replay is None or upstream.has_received:
+            self.fail(502)
+            return
+        self._replay = None
+        self.part_from(upstream)
+        upstream.abort()
+        target = upstream.target
+        if upstream.is_reused:
             self.context.count("upstream_retries")
-            self._replay = None
-            self._connect(upstream.target.cluster, [replay])
-        else:
+            self.pending = [replay]
+            self.attempt = self.context.connector.connect(self, target.cluster, target)
+            return
+        self.pending = [replay]
+        if not self._goes_on(target):
             self.fail(502)
 
     @property
     def is_active(self) -> bool:
-        return self.upstream is not None or self.attempt is not None
+        return self.upstream is not None or self.attempt is not None or self.waiting is not None
 
     def cancel(self, status: int = CLIENT_GONE) -> None:
         """The client has gone: the upstream's work is of no use to anyone."""
@@ -280,7 +317,10 @@ class Exchange:
         if self.attempt is not None:
             self.attempt.cancel()
             self.attempt = None
-            self.pending = []
+        if self.waiting is not None:
+            self.waiting.leave(self)
+            self.waiting = None
+        self.pending = []
         upstream = self.upstream
         if upstream is not None:
             self.part_from(upstream)
@@ -292,4 +332,5 @@ class Exchange:
         target = self.target
         if target is not None:
             self.target = None
+            self.tried = ()
             target.cluster.leave(target)

@@ -13,6 +13,14 @@ MOST_TARGETS = 256
 MOST_WEIGHT = 100
 
 
+class RetrySettings(Section):
+    """`retries`: to another target, and only of what cannot have been carried out, or may be twice."""
+
+    count: Annotated[int, Field(ge=0, le=10)] = 1
+    budget_percent: Annotated[float, Field(ge=0, le=100)] = 20.0
+    minimum_per_second: Annotated[float, Field(ge=0, le=1000)] = 3.0
+
+
 class UpstreamKeys(Section):
     """What both kinds of table know."""
 
@@ -26,6 +34,10 @@ class UpstreamKeys(Section):
     write_idle_seconds: Seconds = 30.0
     resolve_seconds: Seconds = 10.0
     receive_buffer_bytes: Annotated[int | None, Field(ge=4096, le=16777216)] = None
+    in_flight_count: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    queue_count: Annotated[int, Field(ge=0, le=100_000)] = 1000
+    queue_seconds: Seconds = 5.0
+    retries: RetrySettings = RetrySettings()
 
 
 class UpstreamSettings(UpstreamKeys):

@@ -81,6 +81,10 @@ read_idle_seconds = 24
 write_idle_seconds = 25
 resolve_seconds = 26
 receive_buffer_bytes = 4097
+in_flight_count = 27
+queue_count = 28
+queue_seconds = 29
+retries = { count = 2, budget_percent = 31, minimum_per_second = 32 }
 [[listeners]]
 name = "public"
 listen = "127.0.0.1:1"

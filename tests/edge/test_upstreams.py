@@ -1,7 +1,9 @@
 """Several upstreams and targets: who gets which request, and what a change of them does to open ones."""
 
 import asyncio
+import socket
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from proxy.edge.config_routes import RouteConfig
 from proxy.edge.config_upstreams import TargetConfig, UpstreamConfig
 from proxy.edge.target import Address
-from tests.edge.conftest import StartEdge, until
+from tests.edge.conftest import Edge, StartEdge, until
 from tests.edge.origins import answer_with, bodies, running_origins, upstream
 from tests.support.client import get, post
 from tests.support.origin import Origin, OriginConnection, answer
@@ -78,6 +80,11 @@ async def test_unix_socket_is_a_target(start_edge: StartEdge, tmp_path: Path):
     await origin.close()
 
 
+def has_asked(busy: Origin, edge: Edge, count: int) -> bool:
+    """Each of so many requests hangs at the busy one or has been answered."""
+    return len(busy.requests) + edge.counter("requests") == count
+
+
 @pytest.mark.parametrize("balance", ["least_connections", "power_of_two"])
 async def test_target_that_is_busy_gets_less(start_edge: StartEdge, balance: str):
     """One of two hangs with the first request that it gets; the other serves all the rest."""
@@ -88,7 +95,7 @@ async def test_target_that_is_busy_gets_less(start_edge: StartEdge, balance: str
         clients = [await edge.connect() for _ in range(40)]
         for count, client in enumerate(clients, start=1):
             await client.send(get())
-            await until(lambda count=count: len(origins[0].requests) + edge.counter("requests") == count)
+            await until(partial(has_asked, origins[0], edge, count))
         assert len(origins[0].requests) == 1
         gate.set()
         await until(lambda: edge.counter("requests") == 40)
@@ -188,7 +195,7 @@ async def test_every_address_of_a_name_is_a_target_and_is_looked_up_again(start_
 
         async def look_up(host: str, at: int) -> list[Address]:
             assert (host, at) == ("pods.example", port)
-            return [Address(2, (address, port)) for address in addresses]
+            return [Address(socket.AF_INET, (address, port)) for address in addresses]
 
         other = Origin()
         await other.start("127.0.0.2", port)
@@ -220,7 +227,7 @@ async def test_last_good_addresses_serve_on_while_the_resolver_fails(start_edge:
             asked += 1
             if asked > 1:
                 raise OSError("resolver is down")
-            return [Address(2, ("127.0.0.1", at))]
+            return [Address(socket.AF_INET, ("127.0.0.1", at))]
 
         edge = await start_edge()
         edge.worker.context.resolver.look_up = look_up

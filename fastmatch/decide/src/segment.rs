@@ -64,6 +64,10 @@ numbered! {
     UpstreamResets = "upstream_resets",
     UpstreamStray = "upstream_stray",
     UpstreamRetries = "upstream_retries",
+    /// Answered 503 because too many waited already.
+    UpstreamQueueFull = "upstream_queue_full",
+    /// Answered 503 after waiting.
+    UpstreamQueueTimeouts = "upstream_queue_timeouts",
     HeadTimeouts = "head_timeouts",
     BodyTimeouts = "body_timeouts",
     SendTimeouts = "send_timeouts",
@@ -83,12 +87,14 @@ numbered! {
     ConnectionsOpen = "connections_open",
     UpstreamOpen = "upstream_open",
     UpstreamIdle = "upstream_idle",
+    /// Exchanges that wait until their upstream may be asked more.
+    UpstreamWaiting = "upstream_waiting",
     TunnelsOpen = "tunnels_open",
     BufferedBytes = "buffered_bytes",
 }
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SENTRASG");
-const LAYOUT_VERSION: u64 = 2;
+const LAYOUT_VERSION: u64 = 3;
 const LINE_WORDS: usize = 8;
 const HEADER_WORDS: usize = LINE_WORDS;
 const GAUGE_START: usize = COUNTERS.len().next_multiple_of(LINE_WORDS);
@@ -299,7 +305,7 @@ mod tests {
         let error = Segment::open(segment.descriptor()).err().expect("refused");
         assert_eq!(
             error.to_string(),
-            "segment layout version is 99, expected 2"
+            "segment layout version is 99, expected 3"
         );
         segment.memory.words()[1].store(LAYOUT_VERSION, Ordering::Relaxed);
         segment.memory.words()[2].store(u64::MAX, Ordering::Relaxed);

@@ -465,6 +465,7 @@ REUSE: Final[int]  # with DONE: the upstream connection may go back to the pool
 CLOSE_CLIENT: Final[int]  # with DONE: close the client's connection after the flush
 TUNNEL: Final[int]  # 101 websocket: from here on bytes pass both ways untouched
 BROKEN: Final[int]  # malformed or truncated: 502 when not begun, abort when begun
+SERVER_ERROR: Final[int]  # with BEGUN: the status is 5xx, see `Upstream.status`
 
 @final
 class Upstream:
@@ -482,3 +483,6 @@ class Upstream:
         """
     def eof(self) -> tuple[bytes, int]:
         """The upstream closed: ends a close-delimited body, otherwise BROKEN."""
+    @property
+    def status(self) -> int:
+        """Of the answer that has begun, 0 before."""

@@ -64,6 +64,8 @@ numbered! {
     UpstreamResets = "upstream_resets",
     UpstreamStray = "upstream_stray",
     UpstreamRetries = "upstream_retries",
+    /// Targets that were left out for a while because they failed.
+    UpstreamEjections = "upstream_ejections",
     /// Answered 503 because too many waited already.
     UpstreamQueueFull = "upstream_queue_full",
     /// Answered 503 after waiting.

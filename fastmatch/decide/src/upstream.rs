@@ -21,6 +21,8 @@ pub const REUSE: u32 = 4;
 pub const CLOSE_CLIENT: u32 = 8;
 pub const TUNNEL: u32 = 16;
 pub const BROKEN: u32 = 32;
+/// The answer's status is 5xx: who counts faults asks which.
+pub const SERVER_ERROR: u32 = 64;
 
 /// Interim answers to one request; more is a fault.
 const MOST_INTERIM: u32 = 64;
@@ -163,7 +165,11 @@ impl Upstream {
     }
 
     pub fn flags(&self) -> u32 {
-        let begun = if self.status == 0 { 0 } else { RESPONSE_BEGUN };
+        let begun = match self.status {
+            0 => 0,
+            1..500 => RESPONSE_BEGUN,
+            _ => RESPONSE_BEGUN | SERVER_ERROR,
+        };
         match self.state {
             State::Idle | State::Broken => begun | BROKEN,
             State::Tunnel => begun | TUNNEL,
@@ -175,6 +181,11 @@ impl Upstream {
             }
             _ => begun,
         }
+    }
+
+    /// Of the answer that has begun; 0 before.
+    pub fn status(&self) -> u16 {
+        self.status
     }
 
     /// Bytes that nobody asked for: they must never reach the next client of this connection.

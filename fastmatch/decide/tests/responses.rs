@@ -3,7 +3,9 @@
 mod support;
 
 use decide::action::HeadOutcome;
-use decide::upstream::{BROKEN, CLOSE_CLIENT, RESPONSE_BEGUN, RESPONSE_DONE, REUSE, TUNNEL};
+use decide::upstream::{
+    BROKEN, CLOSE_CLIENT, RESPONSE_BEGUN, RESPONSE_DONE, REUSE, SERVER_ERROR, TUNNEL,
+};
 use support::{Split, World, answer, split, unchunk, world};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -377,6 +379,28 @@ fn an_exchange_can_begin_again_on_another_connection() {
         (world.count("requests"), world.count("responses_2xx")),
         (1, 1)
     );
+}
+
+#[test]
+fn a_server_error_is_told_by_a_flag_and_its_status_behind_any_interim_answer() {
+    for (status, flag) in [
+        ("499 A", 0),
+        ("500 B", SERVER_ERROR),
+        ("503 C", SERVER_ERROR),
+    ] {
+        let world = world(|_| {});
+        let mut client = world.client("192.0.2.1");
+        client.head(GET, &mut Vec::new());
+        let mut upstream = world.upstream();
+        upstream.begin(&mut client);
+        let mut out = Vec::new();
+        let interim = upstream.data(b"HTTP/1.1 103 Hints\r\n\r\n", &mut client, &mut out);
+        assert_eq!((interim.flags, upstream.status()), (0, 0));
+        let response = dated(status, "Content-Length: 0\r\n", "");
+        let last = upstream.data(&response, &mut client, &mut out);
+        assert_eq!(last.flags, DONE | REUSE | flag);
+        assert_eq!(upstream.status().to_string(), status[..3]);
+    }
 }
 
 #[test]

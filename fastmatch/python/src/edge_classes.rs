@@ -38,6 +38,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         ("CLOSE_CLIENT", upstream::CLOSE_CLIENT),
         ("TUNNEL", upstream::TUNNEL),
         ("BROKEN", upstream::BROKEN),
+        ("SERVER_ERROR", upstream::SERVER_ERROR),
     ] {
         module.add(name, value)?;
     }

@@ -202,4 +202,9 @@ impl PyUpstream {
             (PyBytes::new(python, out), flags)
         }))
     }
+
+    #[getter]
+    fn status(&self) -> u16 {
+        self.codec.status()
+    }
 }

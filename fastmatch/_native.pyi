@@ -405,6 +405,21 @@ class Gate:
     @property
     def version(self) -> tuple[int, int] | None: ...
 
+@final
+class Networks:
+    """A set of networks. Raises ValueError naming the one that is none."""
+
+    def __new__(cls, networks: Sequence[str], /) -> Networks: ...
+    def __contains__(self, address: str, /) -> bool:
+        """False for what is no address."""
+
+def parse_proxy_header(data: bytes, /) -> tuple[int, str | None] | None:
+    """The PROXY header (version 1 or 2) that `data`, everything since the connection began, starts with.
+
+    None: incomplete, at most 4112 bytes long. Otherwise (bytes of the header, source address or None when the
+    proxy speaks for itself). Raises ValueError naming the rule that is broken, as soon as it is.
+    """
+
 # Kinds of action (low four bits) and flags of `Downstream.head`.
 FORWARD: Final[int]  # `out` goes to the upstream
 DENY: Final[int]  # `out` is the whole answer to the client

@@ -15,6 +15,8 @@ from proxy.supervisor import ListenerAddress
 from tests.support.authority import Authority
 
 FIRST = '[[listeners]]\nname = "public"\nlisten = "127.0.0.1:8443"\n'
+PROXIED = FIRST + 'proxy_protocol = "required"\n'
+UNIX = '[[listeners]]\nname = "a"\nlisten = "unix:a"\n'
 TLS = FIRST + '[listeners.tls]\ncertificates = [{ certificate = "c.pem", key = "k.pem" }]\n'
 
 
@@ -63,6 +65,29 @@ def write(folder: Path, text: str) -> Path:
         ),
         ('[edge]\nengine = "aiohttp"\n' + TLS, 6, ["listeners.0.tls", "'aiohttp'"]),
         (FIRST + "handshake_seconds = 0\n", 4, ["listeners.0.handshake_seconds"]),
+        (PROXIED, 1, ["listeners.0.proxy_protocol_from", "must name the proxies"]),
+        (
+            FIRST + 'proxy_protocol_from = ["10.0.0.0/8"]\n',
+            4,
+            ["listeners.0.proxy_protocol_from", "of no use"],
+        ),
+        (PROXIED + 'proxy_protocol_from = ["10.0.0.1/8"]\n', 5, ["proxy_protocol_from.0", "host bits"]),
+        (PROXIED + 'proxy_protocol_others = "plain"\n', 1, ["proxy_protocol_from", "must name the proxies"]),
+        (
+            UNIX + 'proxy_protocol = "required"\nproxy_protocol_from = ["10.0.0.0/8"]\n',
+            5,
+            ["listeners.0.proxy_protocol_from", "unix_mode"],
+        ),
+        (
+            UNIX + 'proxy_protocol = "required"\nproxy_protocol_others = "plain"\n',
+            5,
+            ["listeners.0.proxy_protocol_others", "without proxy_protocol_from"],
+        ),
+        (
+            '[edge]\nengine = "aiohttp"\n' + PROXIED + 'proxy_protocol_from = ["10.0.0.0/8"]\n',
+            6,
+            ["listeners.0.proxy_protocol", "'aiohttp'"],
+        ),
         (FIRST + "drop_score = 6\n", 4, ["listeners.0.drop_score", "which one is 7", "is 6"]),
         ('[edge]\nmode = "observe"\n' + FIRST + "drop_score = 9\n", 6, ["listeners.0.drop_score", "observe"]),
         (
@@ -93,7 +118,8 @@ def test_listeners_reach_the_supervisor_and_the_workers(tmp_path: Path):
         tmp_path,
         '[edge]\nworkers = 3\nblock_score = 6\ndrop_score = 9\nhalf_close = "serve"\n'
         + FIRST
-        + 'drop_score = 8\nhalf_close = "cancel"\n'
+        + 'drop_score = 8\nhalf_close = "cancel"\nproxy_protocol = "required"\n'
+        + 'proxy_protocol_from = ["10.0.0.0/8"]\nproxy_protocol_others = "plain"\nproxy_header_seconds = 2\n'
         + '[[listeners]]\nname = "local"\nlisten = "unix:edge.sock"\nunix_mode = "0600"\n',
     )
     settings = load_settings(path)
@@ -104,7 +130,15 @@ def test_listeners_reach_the_supervisor_and_the_workers(tmp_path: Path):
         ListenerAddress("local", path=str(tmp_path / "edge.sock"), mode=0o600),
     )
     assert to_edge_config(settings).listeners == (
-        ListenerConfig("public", drop_score=8.0, half_close="cancel"),
+        ListenerConfig(
+            "public",
+            drop_score=8.0,
+            half_close="cancel",
+            proxy_protocol="required",
+            proxy_protocol_from=("10.0.0.0/8",),
+            proxy_protocol_others="plain",
+            proxy_header_seconds=2.0,
+        ),
         ListenerConfig("local", drop_score=9.0, half_close="serve"),
     )
 

@@ -80,6 +80,10 @@ def _listener(listener: ListenerSettings, settings: Settings) -> ListenerConfig:
         half_close=listener.half_close or edge.half_close,
         tls=None if listener.tls is None else _tls(listener.tls),
         handshake_seconds=listener.handshake_seconds,
+        proxy_protocol=listener.proxy_protocol,
+        proxy_protocol_from=listener.proxy_protocol_from,
+        proxy_protocol_others=listener.proxy_protocol_others,
+        proxy_header_seconds=listener.proxy_header_seconds,
     )
 
 

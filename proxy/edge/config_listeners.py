@@ -31,3 +31,7 @@ class ListenerConfig:
     half_close: Literal["cancel", "serve"] = "cancel"
     tls: TlsConfig | None = None
     handshake_seconds: float = 5.0
+    proxy_protocol: Literal["off", "required"] = "off"
+    proxy_protocol_from: tuple[str, ...] = ()
+    proxy_protocol_others: Literal["refuse", "plain"] = "refuse"
+    proxy_header_seconds: float = 5.0

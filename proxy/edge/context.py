@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # connection.py imports this module
     from proxy.edge.connection import ClientConnection
     from proxy.edge.connector import Connector
     from proxy.edge.listener import Listeners
+    from proxy.edge.proxy_header import ProxyHeader
     from proxy.edge.resolver import Resolver
     from proxy.edge.tls import TlsConnection
 
@@ -110,7 +111,7 @@ class Context:
         # Connections whose socket is not read at present: neither FIN nor RST reaches us, so they are polled.
         self.held: set[ClientConnection] = set()
         # What is not yet a client's connection: it counts and is drained like one.
-        self.arriving: set[TlsConnection] = set()
+        self.arriving: set[ProxyHeader | TlsConnection] = set()
         # By the listener's name: those that accept, and what those with TLS prove themselves with.
         self.entrances: dict[str, Entrance] = {}
         self.keyrings: dict[str, Keyring] = {}
@@ -158,7 +159,7 @@ class Context:
         self.held.discard(connection)
         self._see_whether_empty()
 
-    def arrive(self, connection: "TlsConnection") -> bool:
+    def arrive(self, connection: "ProxyHeader | TlsConnection") -> bool:
         """A connection that is not a client's yet; False when there are too many of both."""
         if len(self.connections) + len(self.arriving) >= self.config.connection_count:
             self.count("connections_shed")
@@ -166,7 +167,7 @@ class Context:
         self.arriving.add(connection)
         return True
 
-    def depart(self, connection: "TlsConnection") -> None:
+    def depart(self, connection: "ProxyHeader | TlsConnection") -> None:
         """It is closed, or a client's by now."""
         self.arriving.discard(connection)
         self._see_whether_empty()

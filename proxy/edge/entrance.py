@@ -3,6 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from fastmatch._native import Networks
 from proxy.edge.certificates import Keyring
 from proxy.edge.config import EdgeConfig
 from proxy.edge.config_listeners import ListenerConfig
@@ -26,7 +27,16 @@ class Entrance:
     """Precomputed for `connection_made`; `configure` swaps it. `is_local`: a unix socket. `keyring`: None
     without TLS."""
 
-    __slots__ = ("_context", "config", "handshake_turns", "is_local", "keyring", "serves_half_closed")
+    __slots__ = (
+        "_context",
+        "_proxies",
+        "config",
+        "handshake_turns",
+        "is_local",
+        "keyring",
+        "proxy_header_turns",
+        "serves_half_closed",
+    )
 
     def __init__(
         self, context: "Context", config: ListenerConfig, keyring: Keyring | None, *, is_local: bool
@@ -38,8 +48,21 @@ class Entrance:
     def configure(self, config: ListenerConfig, keyring: Keyring | None) -> None:
         self.config = config
         self.handshake_turns = turns(config.handshake_seconds)
+        self.proxy_header_turns = turns(config.proxy_header_seconds)
+        self._proxies = Networks(config.proxy_protocol_from)
         self.keyring = keyring
         self.serves_half_closed = config.half_close == "serve"
+
+    def sends_header(self, transport: asyncio.BaseTransport) -> str | None:
+        """The address of a proxy that has to send a PROXY header; None for whoever may not."""
+        if self.is_local:
+            return LOCAL_PEER
+        peer = transport.get_extra_info("peername")
+        return peer[0] if peer is not None and peer[0] in self._proxies else None
+
+    def lets_in(self, address: str) -> bool:
+        """By the listener's drop score."""
+        return self._context.gate.accept(address, self.config.drop_score)
 
     def admit(self, transport: asyncio.BaseTransport) -> str | None:
         """The peer's address; None when the connection is to be dropped unread."""
@@ -47,7 +70,7 @@ class Entrance:
             return LOCAL_PEER
         peer = transport.get_extra_info("peername")
         # A reset that overtook the accept leaves no peer name.
-        if peer is None or not self._context.gate.accept(peer[0], self.config.drop_score):
+        if peer is None or not self.lets_in(peer[0]):
             return None
         address: str = peer[0]
         return address

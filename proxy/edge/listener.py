@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from proxy.edge.connection import ClientConnection
 from proxy.edge.context import Context
 from proxy.edge.entrance import Entrance, listener_config
+from proxy.edge.proxy_header import ProxyHeader
 from proxy.edge.tls import TlsConnection
 
 
@@ -21,9 +22,16 @@ class Endpoint:
 
 def first_layer(context: Context, entrance: Entrance) -> asyncio.Protocol:
     """What a connection meets first."""
+    if entrance.config.proxy_protocol == "required":
+        return ProxyHeader(context, entrance, next_layer)
+    return next_layer(context, entrance, None)
+
+
+def next_layer(context: Context, entrance: Entrance, peer: str | None) -> asyncio.Protocol:
+    """What comes behind a PROXY header, or first. `peer`: the address that was found and judged."""
     if entrance.config.tls is None:
-        return ClientConnection(context, entrance)
-    return TlsConnection(context, entrance)
+        return ClientConnection(context, entrance, peer)
+    return TlsConnection(context, entrance, peer)
 
 
 class Listeners:

@@ -53,7 +53,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
     _raw: asyncio.Transport
 
     def __init__(self, context: Context, entrance: Entrance, peer: str | None = None) -> None:
-        """`peer`: the address that a PROXY header named and that has been judged."""
+        """`peer`: the address that a PROXY header named, judged and counted by who read it."""
         self._context = context
         self._entrance = entrance
         self._peer = peer
@@ -71,16 +71,21 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         raw = self._raw = cast("asyncio.Transport", transport)
-        if self._peer is None:
-            self._peer = self._entrance.admit(raw)
         keyring = self._entrance.keyring
-        if self._peer is None or keyring is None or not self._context.arrive(self):
+        if keyring is None or not self._may_stay():
             sockets.reset(raw)
             return
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._ssl = keyring.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self.deadline = self._context.wheel.turn + self._entrance.handshake_turns
         self._context.wheel.arm(self)
+
+    def _may_stay(self) -> bool:
+        if self._peer is not None:
+            self._context.arriving.add(self)
+            return True
+        self._peer = self._entrance.admit(self._raw)
+        return self._peer is not None and self._context.arrive(self)
 
     def data_received(self, data: bytes) -> None:
         protocol = self._protocol

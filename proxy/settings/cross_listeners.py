@@ -21,8 +21,13 @@ def listener_faults(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
             yield ("listeners", index, "listen"), f"{place} is another listener's address too"
         if not isinstance(listener.listen, BindAddress) or listener.listen.port:
             places.add(place)  # port 0: the kernel chooses another one each time
-        if listener.tls is not None and settings.edge.engine == "aiohttp":
-            yield ("listeners", index, "tls"), "is for the engine 'native', but edge.engine is 'aiohttp'"
+        if settings.edge.engine == "aiohttp":
+            for key in ("tls", "proxy_protocol"):
+                if getattr(listener, key) not in (None, "off"):
+                    yield (
+                        ("listeners", index, key),
+                        "is for the engine 'native', but edge.engine is 'aiohttp'",
+                    )
     yield from _drop_scores(settings)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from proxy.settings.section import Section
-from proxy.settings.types import BindAddress, FileMode, ListenBind, Score, Seconds, UnixBind
+from proxy.settings.types import BindAddress, FileMode, ListenBind, Network, Score, Seconds, UnixBind
 
 # What `[edge] listen` makes; the worker knows its socket by having no name.
 DEFAULT_NAME = "default"
@@ -65,6 +65,10 @@ class ListenerSettings(Section):
     half_close: Literal["cancel", "serve"] | None = None
     tls: ListenerTlsSettings | None = None
     handshake_seconds: Seconds = 5.0
+    proxy_protocol: Literal["off", "required"] = "off"
+    proxy_protocol_from: tuple[Network, ...] = ()
+    proxy_protocol_others: Literal["refuse", "plain"] = "refuse"
+    proxy_header_seconds: Seconds = 5.0
 
     @field_validator("name")
     @classmethod
@@ -78,6 +82,26 @@ class ListenerSettings(Section):
     def _belongs_to_unix(cls, value: int | None, info: ValidationInfo) -> int | None:
         if value is not None and isinstance(info.data.get("listen"), BindAddress):
             raise ValueError("belongs to a unix socket, but listen is an address and a port")
+        return value
+
+    @field_validator("proxy_protocol_from")
+    @classmethod
+    def _says_who_is_believed(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        is_required = info.data.get("proxy_protocol") == "required"
+        is_unix = isinstance(info.data.get("listen"), UnixBind)
+        if value and not is_required:
+            raise ValueError("is of no use while proxy_protocol is 'off'")
+        if value and is_unix:
+            raise ValueError("must be empty for a unix socket: unix_mode says who may connect")
+        if is_required and not value and not is_unix:
+            raise ValueError("must name the proxies: whoever may send the header chooses its address")
+        return value
+
+    @field_validator("proxy_protocol_others")
+    @classmethod
+    def _has_others(cls, value: str, info: ValidationInfo) -> str:
+        if value == "plain" and not info.data.get("proxy_protocol_from", ("",)):
+            raise ValueError("has no meaning without proxy_protocol_from")
         return value
 
 

@@ -30,6 +30,8 @@ pub use config::{ConfigError, Settings, Tables, tenths};
 pub use downstream::Downstream;
 pub use gate::{Gate, InvalidPeer};
 pub use histogram::Histogram;
+pub use identity::parse_address;
+pub use network::TrustedNetworks;
 pub use request_body::BodyPart;
 pub use route::{NO_ROUTE, RouteSettings};
 pub use router::MOST_ROUTES;

@@ -80,6 +80,9 @@ numbered! {
     /// Handshakes that failed, and connections that broke the protocol later.
     TlsFailures = "tls_failures",
     HandshakeTimeouts = "handshake_timeouts",
+    /// Wrong ones, and connections of peers that may not send any.
+    ProxyHeadersRefused = "proxy_headers_refused",
+    ProxyHeaderTimeouts = "proxy_header_timeouts",
 }
 
 numbered! {

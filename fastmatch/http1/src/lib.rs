@@ -12,6 +12,7 @@ pub mod fields;
 pub mod lines;
 pub mod list;
 mod octets;
+pub mod proxy_header;
 mod refusal;
 pub mod render;
 pub mod request;

@@ -1,5 +1,6 @@
 //! The gate and the codecs as Python sees them: conversions only.
 
+mod arrival;
 mod codec;
 mod gate;
 mod route;
@@ -17,6 +18,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<gate::PyGate>()?;
     module.add_class::<codec::PyDownstream>()?;
     module.add_class::<codec::PyUpstream>()?;
+    module.add_class::<arrival::PyNetworks>()?;
+    module.add_function(wrap_pyfunction!(arrival::parse_proxy_header, module)?)?;
     let python = module.py();
     module.add("COUNTERS", PyTuple::new(python, decide::COUNTERS)?)?;
     module.add("GAUGES", PyTuple::new(python, decide::GAUGES)?)?;

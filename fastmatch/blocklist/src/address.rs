@@ -51,14 +51,14 @@ pub fn unmap(bits: u128) -> Option<u32> {
 /// Four decimal octets. A leading zero is refused: some readers take it for octal (RFC 6943 section 3.1.1).
 #[inline]
 pub fn parse_ipv4(text: &[u8]) -> Option<u32> {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(target_arch = "x86_64")]
     return crate::simd::parse_ipv4(text);
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    #[cfg(not(target_arch = "x86_64"))]
     return parse_octets(text);
 }
 
 /// `parse_ipv4` byte by byte.
-#[cfg(any(test, miri, not(target_arch = "x86_64")))]
+#[cfg(any(test, not(target_arch = "x86_64")))]
 pub(crate) fn parse_octets(text: &[u8]) -> Option<u32> {
     if !(7..=15).contains(&text.len()) {
         return None;

@@ -15,9 +15,9 @@ use std::arch::x86_64::{
     _mm_setzero_si128, _mm_sub_epi8, _mm_subs_epu16, _mm_xor_si128,
 };
 
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[cfg(target_arch = "x86_64")]
 pub(crate) use ipv4::parse_ipv4;
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[cfg(target_arch = "x86_64")]
 pub(crate) use ipv6::{SHORTEST as SHORTEST_IN_GROUPS, parse_groups};
 
 /// Asks for the cache line of `values[index]`; any index is fine.
@@ -39,22 +39,22 @@ pub(crate) type Window = [u8; 32];
 /// How many of the 16 sorted keys are at most `bound`; of keys in any order, how many before the first that is not.
 #[inline]
 pub(crate) fn at_most_16(keys: &Window, bound: u16) -> usize {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(target_arch = "x86_64")]
     return at_most_16_vector(keys, bound);
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    #[cfg(not(target_arch = "x86_64"))]
     return leading(keys, u16::from_le_bytes, bound);
 }
 
 /// As `at_most_16`, of 8 keys.
 #[inline]
 pub(crate) fn at_most_8(keys: &Window, bound: u32) -> usize {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(target_arch = "x86_64")]
     return at_most_8_vector(keys, bound);
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    #[cfg(not(target_arch = "x86_64"))]
     return leading(keys, u32::from_le_bytes, bound);
 }
 
-#[cfg(any(test, miri, not(target_arch = "x86_64")))]
+#[cfg(any(test, not(target_arch = "x86_64")))]
 fn leading<K: Copy + Ord, const N: usize>(
     keys: &Window,
     read: impl Fn([u8; N]) -> K,
@@ -108,22 +108,22 @@ pub(crate) struct Classes {
 /// Of 32 bytes, little-endian.
 #[inline]
 pub(crate) fn classify(block: &[u64; 4]) -> Classes {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(target_arch = "x86_64")]
     return classify_vector(block);
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    #[cfg(not(target_arch = "x86_64"))]
     return classify_bytes(block);
 }
 
 /// A bit for each of the first twelve words that is `wanted` under `mask`.
 #[inline]
 pub(crate) fn equal_12(words: &[u32; 16], wanted: u32, mask: u32) -> u32 {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(target_arch = "x86_64")]
     return equal_12_vector(words, wanted, mask);
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    #[cfg(not(target_arch = "x86_64"))]
     return equal_words(words, wanted, mask);
 }
 
-#[cfg(any(test, miri, not(target_arch = "x86_64")))]
+#[cfg(any(test, not(target_arch = "x86_64")))]
 fn classify_bytes(block: &[u64; 4]) -> Classes {
     let bytes = block.iter().flat_map(|word| word.to_le_bytes());
     let (mut plain, mut dots) = (0, 0);
@@ -135,7 +135,7 @@ fn classify_bytes(block: &[u64; 4]) -> Classes {
     Classes { plain, dots }
 }
 
-#[cfg(any(test, miri, not(target_arch = "x86_64")))]
+#[cfg(any(test, not(target_arch = "x86_64")))]
 fn equal_words(words: &[u32; 16], wanted: u32, mask: u32) -> u32 {
     let equal = words.iter().map(|word| u32::from(word & mask == wanted));
     let bits = equal.enumerate().map(|(index, bit)| bit << index);

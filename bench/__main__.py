@@ -15,13 +15,27 @@ from pathlib import Path
 
 from bench import report as reports
 
-NAMES = ("lookup", "instructions", "build", "memory", "replace", "proxy", "stream", "deny", "latency", "idle")
+NAMES = (
+    "lookup",
+    "instructions",
+    "build",
+    "memory",
+    "replace",
+    "proxy",
+    "stream",
+    "deny",
+    "tls",
+    "latency",
+    "idle",
+)
 _PROGRAMS: dict[str, tuple[str, ...]] = {
     "lookup": (),
     "instructions": ("cargo", "valgrind"),
     "build": (),
     "memory": (),
     "replace": ("nginx", "wrk", "taskset"),
+    "tls": ("nginx", "haproxy", "wrk", "taskset", "openssl"),
+    "idle": ("nginx", "haproxy", "wrk", "taskset", "openssl"),
     "latency": ("nginx", "haproxy", "taskset"),
     "proxy": ("nginx", "haproxy", "wrk", "taskset"),
 }

@@ -1,5 +1,6 @@
 """Ten thousand idle keep-alive connections to one worker: the memory that each of them holds."""
 
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from bench.harness import Subject
 from bench.load import Load, run_wrk
 from bench.processes import Process, cores
 from bench.report import Report, Row
-from bench.stage import ENTRY_COUNT, stage
+from bench.stage import ENTRY_COUNT, Stage, stage
 from bench.statistics import median_with_interval
 
 COUNT = 10_000
@@ -31,6 +32,10 @@ def work(port: int, seconds: int) -> Load:
     return run_wrk(f"http://127.0.0.1:{port}/", core=cores()[1], seconds=seconds, connections=32)
 
 
+def work_over_tls(port: int, seconds: int) -> Load:
+    return run_wrk(f"https://127.0.0.1:{port}/", core=cores()[1], seconds=seconds, connections=32)
+
+
 def run(*, is_quick: bool) -> Report:
     rounds = 1 if is_quick else 3
     report = Report("idle", {"rounds": rounds, "connections": COUNT, "entries": ENTRY_COUNT})
@@ -41,22 +46,40 @@ def run(*, is_quick: bool) -> Report:
         here.add_nginx(work)
         here.add_haproxy(work)
         here.add_plain_aiohttp(work)
-        for subject in here.subjects:
-            port = here.ports[subject.name]
-            add_rows(report, subject.name, measure(subject, port, rounds), "plain")
+        add_case(report, here, rounds)
+    with stage(report) as here:
+        here.start_upstream()
+        here.add_sentra(work_over_tls, settings=_LONG_KEEPALIVE, is_tls=True)
+        here.add_nginx(work_over_tls, is_tls=True)
+        here.add_haproxy(work_over_tls, is_tls=True)
+        add_case(report, here, rounds, client_context())
     return report
 
 
-def measure(subject: Subject, port: int, rounds: int) -> Sizes:
+def client_context() -> ssl.SSLContext:
+    """Whom it talks to is known: the certificate signs itself."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def add_case(report: Report, here: Stage, rounds: int, context: ssl.SSLContext | None = None) -> None:
+    for subject in here.subjects:
+        sizes = measure(subject, here.ports[subject.name], rounds, context)
+        add_rows(report, subject.name, sizes, "plain" if context is None else "tls")
+
+
+def measure(subject: Subject, port: int, rounds: int, context: ssl.SSLContext | None = None) -> Sizes:
     """The base is what a subject holds after some work, so that what it keeps for later counts for nobody."""
     sizes = Sizes()
     subject.work(1)
     base = proportional_kib(subject.process)
     for _ in range(rounds):
-        with idle_connections(port, COUNT):
+        with idle_connections(port, COUNT, context):
             sizes.open.append((proportional_kib(subject.process) - base) / COUNT)
         # Who has thousands of closed connections to clean up answers later.
-        with idle_connections(port, 1):
+        with idle_connections(port, 1, context):
             subject.work(1)
         sizes.closed.append((proportional_kib(subject.process) - base) / COUNT)
     return sizes

@@ -15,7 +15,8 @@ from typing import Literal
 from bench import entries
 from bench.harness import Subject
 from bench.load import Load
-from bench.peers import haproxy, nginx, sentra
+from bench.peers import certificate, haproxy, nginx, sentra
+from bench.peers.certificate import Pair
 from bench.processes import NotReadyError, Process, cores, free_port, running
 from bench.report import Report
 
@@ -34,6 +35,7 @@ class Stage:
     subjects: list[Subject] = field(default_factory=list)
     ports: dict[str, int] = field(default_factory=dict)
     _upstream: Process | None = None
+    _pair: Pair | None = None
 
     @property
     def files(self) -> Path:
@@ -45,6 +47,12 @@ class Stage:
         """A list file of `ENTRY_COUNT` seeded hosts, made once."""
         path = self.folder / "addresses.txt"
         return path if path.exists() else entries.write_addresses(path, ENTRY_COUNT)
+
+    def pair(self, *, is_tls: bool) -> Pair | None:
+        """The certificate that all subjects of one stage are given, made once."""
+        if is_tls and self._pair is None:
+            self._pair = certificate.issue(self.folder / "certificate")
+        return self._pair if is_tls else None
 
     def start_upstream(self) -> None:
         """On the load's core."""
@@ -60,13 +68,14 @@ class Stage:
         assert self._upstream is not None, "start_upstream comes first"
         self._remember("direct", self._upstream, self.upstream_port, work)
 
-    def add_nginx(self, work: Work) -> None:
-        port = free_port()
-        self._add("nginx", nginx.proxy(self.folder / "nginx", port, self.upstream_port), port, work)
+    def add_nginx(self, work: Work, *, is_tls: bool = False) -> None:
+        port, pair = free_port(), self.pair(is_tls=is_tls)
+        self._add("nginx", nginx.proxy(self.folder / "nginx", port, self.upstream_port, pair), port, work)
 
-    def add_haproxy(self, work: Work) -> None:
-        port = free_port()
-        self._add("haproxy", haproxy.proxy(self.folder / "haproxy", port, self.upstream_port), port, work)
+    def add_haproxy(self, work: Work, *, is_tls: bool = False) -> None:
+        port, pair = free_port(), self.pair(is_tls=is_tls)
+        command = haproxy.proxy(self.folder / "haproxy", port, self.upstream_port, pair)
+        self._add("haproxy", command, port, work)
 
     def add_equal_work(self, work: Work) -> None:
         """Both peers with a list of our size and the fields that we set."""
@@ -84,11 +93,22 @@ class Stage:
         self._add(name, command, port, work)
 
     def add_sentra(
-        self, work: Work, *, engine: Literal["native", "aiohttp"] = "native", settings: str = ""
+        self,
+        work: Work,
+        *,
+        engine: Literal["native", "aiohttp"] = "native",
+        settings: str = "",
+        is_tls: bool = False,
     ) -> None:
-        """Our own process set, with the list in force; `settings` are further tables."""
+        """Our own process set, with the list in force; `settings` are further tables. With TLS it listens
+        twice, and the load goes to the second.
+        """
         name = "sentra" if engine == "native" else "sentra-aiohttp"
-        port = free_port()
+        port = load_port = free_port()
+        pair, tls = self.pair(is_tls=is_tls), None
+        if pair is not None:
+            load_port = free_port()
+            tls = sentra.Tls(load_port, pair)
         program = sentra.program(
             self.folder / name,
             port,
@@ -96,14 +116,16 @@ class Stage:
             addresses=self.addresses,
             engine=engine,
             settings=settings,
+            tls=tls,
         )
         try:
             process = self._start(program.command, name, port, cores()[0])
             _until_list_is_in_force(process, port)
+            process.until_listening(load_port)
         except NotReadyError as error:
             self.report.notes.append(f"{name} is missing: {error}".replace("\n", " ")[-600:])
             return
-        self._remember(name, process, port, work)
+        self._remember(name, process, load_port, work)
 
     def _add(self, name: str, command: list[str], port: int, work: Work) -> None:
         try:

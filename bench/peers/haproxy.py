@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from bench.peers.certificate import Pair
+
 _FRAME = """global
   nbthread 1
   maxconn 12000
@@ -14,9 +16,9 @@ defaults
   timeout client 60s
   timeout server 60s
   timeout http-request 10s
-  timeout http-keep-alive 60s
+  timeout http-keep-alive 600s
 frontend front
-  bind 127.0.0.1:{port} backlog 4096
+  bind 127.0.0.1:{port} backlog 4096{tls}
 {rules}
 {backend}
 """
@@ -37,16 +39,17 @@ _OUR_WORK = """  http-request deny deny_status 403 if {{ src,map_ip({map_file},0
 """
 
 
-def _command(folder: Path, port: int, rules: str, backend: str) -> list[str]:
+def _command(folder: Path, port: int, rules: str, backend: str, pair: Pair | None = None) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "haproxy.cfg"
-    path.write_text(_FRAME.format(port=port, rules=rules, backend=backend), encoding="utf-8")
+    tls = f" ssl crt {pair.both}" if pair is not None else ""
+    path.write_text(_FRAME.format(port=port, rules=rules, backend=backend, tls=tls), encoding="utf-8")
     return ["haproxy", "-db", "-q", "-f", str(path)]
 
 
-def proxy(folder: Path, port: int, upstream_port: int) -> list[str]:
-    """A plain reverse proxy with connection reuse."""
-    return _command(folder, port, "", _BACKEND.format(upstream_port=upstream_port))
+def proxy(folder: Path, port: int, upstream_port: int, pair: Pair | None = None) -> list[str]:
+    """A plain reverse proxy with connection reuse. With a certificate: over TLS."""
+    return _command(folder, port, "", _BACKEND.format(upstream_port=upstream_port), pair)
 
 
 def equal_work(folder: Path, port: int, upstream_port: int, addresses: Path) -> list[str]:

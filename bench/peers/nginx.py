@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from bench.peers.certificate import Pair
+
 _FRAME = """daemon off;
 worker_processes 1;
 pid {folder}/nginx.pid;
@@ -26,8 +28,8 @@ _PROXY = """  upstream behind {{
     keepalive_requests 1000000000;
   }}
   server {{
-    listen 127.0.0.1:{port} backlog=4096;
-    location / {{
+    listen 127.0.0.1:{port}{tls} backlog=4096;
+{certificate}    location / {{
 {before}
       proxy_pass http://behind;
       proxy_http_version 1.1;
@@ -36,6 +38,11 @@ _PROXY = """  upstream behind {{
 {fields}
     }}
   }}"""
+
+_CERTIFICATE = """    ssl_certificate {pair.certificate};
+    ssl_certificate_key {pair.key};
+    ssl_protocols TLSv1.2 TLSv1.3;
+"""
 
 _OUR_FIELDS = """      proxy_set_header X-Forwarded-For $remote_addr;
       proxy_set_header X-Real-IP $remote_addr;
@@ -64,9 +71,11 @@ def upstream(folder: Path, port: int, files: Path) -> list[str]:
     return _command(folder, inside)
 
 
-def proxy(folder: Path, port: int, upstream_port: int) -> list[str]:
-    """A plain reverse proxy with upstream keep-alive: the least that does the job."""
-    inside = _PROXY.format(port=port, upstream_port=upstream_port, before="", fields="")
+def proxy(folder: Path, port: int, upstream_port: int, pair: Pair | None = None) -> list[str]:
+    """A plain reverse proxy with upstream keep-alive: the least that does the job. With a certificate: over
+    TLS.
+    """
+    inside = _proxy(port, upstream_port, pair=pair)
     return _command(folder, inside)
 
 
@@ -80,8 +89,22 @@ def equal_work(folder: Path, port: int, upstream_port: int, addresses: Path) -> 
         target.writelines(f"{line.strip()} 1;\n" for line in source if line[:1].isdigit())
     blocked = "      if ($is_blocked) { return 403; }"
     table = f"  geo $is_blocked {{ default 0; include {entries}; }}\n"
-    inside = table + _PROXY.format(port=port, upstream_port=upstream_port, before=blocked, fields=_OUR_FIELDS)
+    inside = table + _proxy(port, upstream_port, before=blocked, fields=_OUR_FIELDS)
     return _command(folder, inside)
+
+
+def _proxy(
+    port: int, upstream_port: int, *, before: str = "", fields: str = "", pair: Pair | None = None
+) -> str:
+    certificate = "" if pair is None else _CERTIFICATE.format(pair=pair)
+    return _PROXY.format(
+        port=port,
+        upstream_port=upstream_port,
+        tls=" ssl" if pair is not None else "",
+        certificate=certificate,
+        before=before,
+        fields=fields,
+    )
 
 
 def deny(folder: Path, port: int) -> list[str]:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bench.peers.certificate import Pair
 from bench.processes import free_port
 
 # Denied by name: every server looks at Host, so nobody pays for a field that the others ignore.
 BLOCKED_HOST = "blocked.bench.test"
 
 _SETTINGS = """[edge]
-listen = "127.0.0.1:{port}"
-workers = 1
+{listen}workers = 1
 engine = "{engine}"
 
 [upstream]
@@ -39,6 +39,28 @@ directory = "{folder}/var"
 """
 
 
+_LISTENERS = """
+[[listeners]]
+name = "plain"
+listen = "127.0.0.1:{port}"
+
+[[listeners]]
+name = "tls"
+listen = "127.0.0.1:{tls_port}"
+
+[listeners.tls]
+certificates = [{{ certificate = "{pair.certificate}", key = "{pair.key}" }}]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """A second listening port."""
+
+    port: int
+    pair: Pair
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     command: list[str]
@@ -53,14 +75,17 @@ def program(
     addresses: Path,
     engine: Literal["native", "aiohttp"] = "native",
     settings: str = "",
+    tls: Tls | None = None,
 ) -> Program:
     folder.mkdir(parents=True, exist_ok=True)
     domains = folder / "domains.txt"
     domains.write_text(f"{BLOCKED_HOST}\n", encoding="ascii")
     path = folder / "sentra.toml"
     ops_port = free_port()
+    if tls is not None:
+        settings += _LISTENERS.format(port=port, tls_port=tls.port, pair=tls.pair)
     text = _SETTINGS.format(
-        port=port,
+        listen="" if tls is not None else f'listen = "127.0.0.1:{port}"\n',
         engine=engine,
         upstream_port=upstream_port,
         addresses=addresses,

@@ -136,7 +136,7 @@ def test_an_unknown_name_lists_the_known_ones(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit) as stopped:
         command.parse_arguments(["warp"])
     assert stopped.value.code == 2
-    assert "memory, replace, proxy, stream, deny, latency, idle" in capsys.readouterr().err
+    assert "memory, replace, proxy, stream, deny, tls, latency, idle" in capsys.readouterr().err
 
 
 def test_seeded_addresses_are_distinct_the_same_and_never_loopback():

@@ -49,6 +49,7 @@ def to_edge_config(settings: Settings) -> EdgeConfig:
         pipelined_bytes=limits.pipelined_bytes,
         connection_count=limits.connection_count,
         backlog_count=limits.backlog_count,
+        buffer_bytes=limits.buffer_bytes,
         routes=tuple(_route(route) for route in settings.routes) or (RouteConfig(),),
         listeners=tuple(_listener(listener, settings) for listener in settings.listeners),
     )
@@ -84,6 +85,10 @@ def _listener(listener: ListenerSettings, settings: Settings) -> ListenerConfig:
         proxy_protocol_from=listener.proxy_protocol_from,
         proxy_protocol_others=listener.proxy_protocol_others,
         proxy_header_seconds=listener.proxy_header_seconds,
+        connection_count=listener.connection_count,
+        minimum_body_bytes_per_second=listener.minimum_body_bytes_per_second,
+        minimum_send_bytes_per_second=listener.minimum_send_bytes_per_second,
+        minimum_rate_seconds=listener.minimum_rate_seconds,
     )
 
 

@@ -54,6 +54,7 @@ class EdgeConfig:
     pipelined_bytes: int = 65536
     connection_count: int = 20000
     backlog_count: int = 4096
+    buffer_bytes: int = 268435456
     routes: tuple[RouteConfig, ...] = (RouteConfig(),)
     listeners: tuple[ListenerConfig, ...] = ()
     # One named default stands for the fields `upstream_...` above.

@@ -9,6 +9,7 @@ from proxy.edge.config import EdgeConfig
 from proxy.edge.config_routes import RouteConfig
 from proxy.edge.config_upstreams import HOST_OF_TARGET
 from proxy.edge.entrance import Entrance, listener_config
+from proxy.edge.pace import Pace
 from proxy.edge.timers import Deadlines, Wheel
 from proxy.edge.upstreams import Upstreams
 
@@ -83,6 +84,7 @@ class Context:
         "keyrings",
         "listeners",
         "loop",
+        "pace",
         "resolver",
         "segment",
         "slot",
@@ -108,6 +110,7 @@ class Context:
         self.upstreams = Upstreams(self)
         self.upstreams.configure(config)
         self.connections: set[ClientConnection] = set()
+        self.pace = Pace(self)
         # Connections whose socket is not read at present: neither FIN nor RST reaches us, so they are polled.
         self.held: set[ClientConnection] = set()
         # What is not yet a client's connection: it counts and is drained like one.
@@ -148,6 +151,7 @@ class Context:
     def welcome(self, connection: "ClientConnection") -> None:
         """A client's connection is open."""
         self.connections.add(connection)
+        connection.entrance.open_count += 1
         self.count("connections")
         self.count("connections_open")
 
@@ -155,21 +159,31 @@ class Context:
         """A client's connection is closed."""
         if connection in self.connections:
             self.connections.remove(connection)
+            connection.entrance.open_count -= 1
+            self.pace.forget(connection)
             self.count("connections_open", -1)
         self.held.discard(connection)
         self._see_whether_empty()
 
     def arrive(self, connection: "ProxyHeader | TlsConnection") -> bool:
         """A connection that is not a client's yet; False when there are too many of both."""
-        if len(self.connections) + len(self.arriving) >= self.config.connection_count:
+        is_full = len(self.connections) + len(self.arriving) >= self.config.connection_count
+        if is_full or connection.entrance.is_full:
             self.count("connections_shed")
             return False
-        self.arriving.add(connection)
+        self.wait_for(connection)
         return True
+
+    def wait_for(self, connection: "ProxyHeader | TlsConnection") -> None:
+        """As `arrive`, for one that has been counted before under another layer."""
+        self.arriving.add(connection)
+        connection.entrance.open_count += 1
 
     def depart(self, connection: "ProxyHeader | TlsConnection") -> None:
         """It is closed, or a client's by now."""
-        self.arriving.discard(connection)
+        if connection in self.arriving:
+            self.arriving.remove(connection)
+            connection.entrance.open_count -= 1
         self._see_whether_empty()
 
     @property

@@ -34,6 +34,7 @@ class Entrance:
         "handshake_turns",
         "is_local",
         "keyring",
+        "open_count",
         "proxy_header_turns",
         "serves_half_closed",
     )
@@ -43,6 +44,7 @@ class Entrance:
     ) -> None:
         self._context = context
         self.is_local = is_local
+        self.open_count = 0
         self.configure(config, keyring)
 
     def configure(self, config: ListenerConfig, keyring: Keyring | None) -> None:
@@ -52,6 +54,10 @@ class Entrance:
         self._proxies = Networks(config.proxy_protocol_from)
         self.keyring = keyring
         self.serves_half_closed = config.half_close == "serve"
+
+    @property
+    def is_full(self) -> bool:
+        return 0 < self.config.connection_count <= self.open_count
 
     def sends_header(self, transport: asyncio.BaseTransport) -> str | None:
         """The address of a proxy that has to send a PROXY header; None for whoever may not."""

@@ -22,7 +22,6 @@ class ProxyHeader(asyncio.Protocol):
 
     __slots__ = (
         "_context",
-        "_entrance",
         "_is_closed",
         "_next_layer",
         "_received",
@@ -30,6 +29,7 @@ class ProxyHeader(asyncio.Protocol):
         "_transport",
         "deadline",
         "due",
+        "entrance",
     )
 
     _transport: asyncio.Transport
@@ -37,7 +37,7 @@ class ProxyHeader(asyncio.Protocol):
 
     def __init__(self, context: Context, entrance: Entrance, next_layer: NextLayer) -> None:
         self._context = context
-        self._entrance = entrance
+        self.entrance = entrance
         self._next_layer = next_layer
         self._received = b""
         self._is_closed = False
@@ -46,7 +46,7 @@ class ProxyHeader(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        sender = self._entrance.sends_header(transport)
+        sender = self.entrance.sends_header(transport)
         if sender is None:
             self._receive_other()
             return
@@ -54,12 +54,12 @@ class ProxyHeader(asyncio.Protocol):
         if not self._context.arrive(self):
             sockets.reset(self._transport)
             return
-        self.deadline = self._context.wheel.turn + self._entrance.proxy_header_turns
+        self.deadline = self._context.wheel.turn + self.entrance.proxy_header_turns
         self._context.wheel.arm(self)
 
     def _receive_other(self) -> None:
         """Somebody who is not one of the proxies."""
-        if self._entrance.config.proxy_protocol_others == "plain":
+        if self.entrance.config.proxy_protocol_others == "plain":
             self._step_aside(None, b"")
         else:
             self._refuse()
@@ -78,7 +78,7 @@ class ProxyHeader(asyncio.Protocol):
         length, source = found
         if source is None:
             self._step_aside(self._sender, received[length:])
-        elif self._entrance.lets_in(source):
+        elif self.entrance.lets_in(source):
             self._step_aside(source, received[length:])
         else:
             self.abort()
@@ -86,7 +86,7 @@ class ProxyHeader(asyncio.Protocol):
     def _step_aside(self, peer: str | None, rest: bytes) -> None:
         self.deadline = NEVER
         self._context.wheel.disarm(self)
-        following = self._next_layer(self._context, self._entrance, peer)
+        following = self._next_layer(self._context, self.entrance, peer)
         self._transport.set_protocol(following)
         following.connection_made(self._transport)
         self._context.depart(self)

@@ -31,7 +31,6 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
 
     __slots__ = (
         "_context",
-        "_entrance",
         "_has_begun",
         "_has_ended",
         "_has_said_end",
@@ -48,6 +47,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         "_ssl_write",
         "deadline",
         "due",
+        "entrance",
     )
 
     _raw: asyncio.Transport
@@ -55,7 +55,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
     def __init__(self, context: Context, entrance: Entrance, peer: str | None = None) -> None:
         """`peer`: the address that a PROXY header named, judged and counted by who read it."""
         self._context = context
-        self._entrance = entrance
+        self.entrance = entrance
         self._peer = peer
         self._protocol: asyncio.Protocol | None = None
         self._ssl: ssl.SSLObject | None = None
@@ -71,20 +71,20 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         raw = self._raw = cast("asyncio.Transport", transport)
-        keyring = self._entrance.keyring
+        keyring = self.entrance.keyring
         if keyring is None or not self._may_stay():
             sockets.reset(raw)
             return
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._ssl = keyring.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self.deadline = self._context.wheel.turn + self._entrance.handshake_turns
+        self.deadline = self._context.wheel.turn + self.entrance.handshake_turns
         self._context.wheel.arm(self)
 
     def _may_stay(self) -> bool:
         if self._peer is not None:
-            self._context.arriving.add(self)
+            self._context.wait_for(self)
             return True
-        self._peer = self._entrance.admit(self._raw)
+        self._peer = self.entrance.admit(self._raw)
         return self._peer is not None and self._context.arrive(self)
 
     def data_received(self, data: bytes) -> None:
@@ -204,7 +204,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         if connection.version() != "TLSv1.3":
             self._flush()
         # Else all that is left to send are tickets: they go out with the first answer, in its write.
-        protocol = self._protocol = ClientConnection(context, self._entrance, self._peer, is_tls=True)
+        protocol = self._protocol = ClientConnection(context, self.entrance, self._peer, is_tls=True)
         protocol.connection_made(self)
         context.depart(self)
         if plain and not self._raw.is_closing():

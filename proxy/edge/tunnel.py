@@ -52,9 +52,11 @@ class TunnelEnd(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.other.hold()
+        self._tunnel.stopped_reading(self)
 
     def resume_writing(self) -> None:
         self.other.release()
+        self._tunnel.went_on_reading(self)
 
     def hold(self) -> None:
         if not self.transport.is_closing():
@@ -113,6 +115,15 @@ class Tunnel:
 
     def touch(self) -> None:
         self.deadline = self._wheel.turn + self._client.context.deadlines.tunnel_idle
+
+    def stopped_reading(self, end: TunnelEnd) -> None:
+        """Only a client owes us to read; it may be the one that is closed when the worker holds too much."""
+        if end is self._client_end:
+            self._client.context.pace.reading_stopped(self._client)
+
+    def went_on_reading(self, end: TunnelEnd) -> None:
+        if end is self._client_end:
+            self._client.context.pace.reading_went_on(self._client)
 
     def close(self) -> None:
         """Flush both ways, then close; the deadline ends a flush that nobody takes."""

@@ -103,6 +103,7 @@ class Worker:
         context.gate.tick(int(time.time()))
         context.upstreams.tick()
         context.show_gauges()
+        context.pace.look()
         patrol.find_gone(context)
         self._link.send_events()
 

@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from proxy.settings.section import Section
-from proxy.settings.types import BindAddress, FileMode, ListenBind, Network, Score, Seconds, UnixBind
+from proxy.settings.types import (
+    BindAddress,
+    FileMode,
+    ListenBind,
+    Network,
+    Score,
+    Seconds,
+    SizeBytes,
+    UnixBind,
+)
 
 # What `[edge] listen` makes; the worker knows its socket by having no name.
 DEFAULT_NAME = "default"
@@ -69,6 +78,10 @@ class ListenerSettings(Section):
     proxy_protocol_from: tuple[Network, ...] = ()
     proxy_protocol_others: Literal["refuse", "plain"] = "refuse"
     proxy_header_seconds: Seconds = 5.0
+    connection_count: Annotated[int, Field(ge=0, le=1000000)] = 0
+    minimum_body_bytes_per_second: SizeBytes = 0
+    minimum_send_bytes_per_second: SizeBytes = 0
+    minimum_rate_seconds: Annotated[float, Field(ge=1, le=3600)] = 5.0
 
     @field_validator("name")
     @classmethod

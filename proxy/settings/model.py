@@ -58,6 +58,7 @@ class LimitSettings(Section):
     receive_buffer_bytes: Annotated[int, Field(ge=4096, le=16777216)] = 65536
     connection_count: Annotated[int, Field(ge=1, le=1000000)] = 20000
     backlog_count: Annotated[int, Field(ge=1, le=65535)] = 4096
+    buffer_bytes: SizeBytes = 268435456
 
 
 class EdgeSettings(Section):

@@ -42,6 +42,7 @@ pipelined_bytes = 2048
 receive_buffer_bytes = 8192
 connection_count = 11
 backlog_count = 18
+buffer_bytes = 20
 [upstream]
 url = "http://gateway:81"
 host_header = "api.example"

@@ -36,6 +36,7 @@ class Edge:
     def __init__(self, worker: Worker, segment: Segment, port: int, runtime_directory: Path) -> None:
         self.worker = worker
         self.tls: TlsConfig | None = None
+        self.other_port = 0
         self.segment = segment
         self.port = port
         self.runtime_directory = runtime_directory

@@ -83,6 +83,11 @@ numbered! {
     /// Wrong ones, and connections of peers that may not send any.
     ProxyHeadersRefused = "proxy_headers_refused",
     ProxyHeaderTimeouts = "proxy_header_timeouts",
+    /// Bodies and readers below the listener's minimum.
+    SlowBodies = "slow_bodies",
+    SlowReaders = "slow_readers",
+    /// Readers closed because the worker held too much.
+    ClosedForMemory = "closed_for_memory",
 }
 
 numbered! {

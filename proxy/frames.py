@@ -21,7 +21,7 @@ class FrameError(Exception):
 
 
 class Kind(enum.IntEnum):
-    """Down: CONFIGURE, INSTALL, OVERLAY. Up: HELLO, ACKNOWLEDGE, EVENTS."""
+    """Down: CONFIGURE, INSTALL, OVERLAY, HEALTH. Up: HELLO, ACKNOWLEDGE, EVENTS, TARGETS."""
 
     HELLO = 1
     CONFIGURE = 2
@@ -29,6 +29,8 @@ class Kind(enum.IntEnum):
     OVERLAY = 4
     ACKNOWLEDGE = 5
     EVENTS = 6
+    HEALTH = 7
+    TARGETS = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from proxy import frames
 from proxy.control.folding import Folded
 from proxy.control.links import Links
 from proxy.control.state import Base, Overlay, OverlayMaker, State
@@ -105,6 +106,12 @@ class Changes:
             self._state.config = config
             await self._publish(with_configuration=True)
 
+    async def share_health(self, payload: bytes) -> None:
+        """Tell every worker, and those that start later, which targets are up."""
+        async with self._lock:
+            self._state.health_frame = frames.encode(frames.Kind.HEALTH, payload)
+            await self._send(self._state.health_frame, self._state.frames())
+
     async def publish_all(self) -> None:
         """At the start: what was loaded is what an attaching worker gets."""
         async with self._lock:
@@ -155,7 +162,10 @@ class Changes:
             data = state.list_frames()
         else:
             data = state.overlay_frame()
-        self._links.broadcast(data, everything, state.version if base is not None else None)
+        await self._send(data, everything)
+
+    async def _send(self, data: bytes, everything: bytes) -> None:
+        self._links.broadcast(data, everything, self._state.version if self._state.base is not None else None)
         try:
             await asyncio.to_thread(self._links.write_attach_file)
         except OSError as error:

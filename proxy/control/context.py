@@ -10,6 +10,7 @@ from proxy.control.auth import Doors
 from proxy.control.changes import Changes
 from proxy.control.configuration import Configuration
 from proxy.control.denials import DenialRecorder
+from proxy.control.health import HealthChecks
 from proxy.control.links import Links
 from proxy.control.lists import Lists
 from proxy.control.policy import Rules
@@ -41,6 +42,7 @@ class Control:
     lists: Lists
     configuration: Configuration
     denials: DenialRecorder
+    health: HealthChecks
     segment: Segment
     runtime_directory: Path
     started: float = field(default_factory=time.time)

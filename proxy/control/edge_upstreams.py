@@ -1,7 +1,7 @@
 """[upstream] and [[upstreams]] -> the upstreams that workers get."""
 
 from proxy.edge.config import EdgeConfig
-from proxy.edge.config_upstreams import TargetConfig, UpstreamConfig
+from proxy.edge.config_upstreams import EjectionConfig, TargetConfig, UpstreamConfig
 from proxy.settings import Settings
 from proxy.settings.types import UpstreamUrl
 from proxy.settings.upstreams import DEFAULT_NAME, UpstreamKeys
@@ -52,4 +52,12 @@ def _upstream(
         retry_count=keys.retries.count,
         retry_budget_percent=keys.retries.budget_percent,
         retry_minimum_per_second=keys.retries.minimum_per_second,
+        ejection=EjectionConfig(
+            consecutive_failures=keys.ejection.consecutive_failures,
+            window_seconds=keys.ejection.window_seconds,
+            seconds=keys.ejection.seconds,
+            maximum_percent=keys.ejection.maximum_percent,
+            statuses=keys.ejection.statuses,
+        ),
+        has_checks=keys.health is not None,
     )

@@ -16,6 +16,7 @@ from typing import cast
 from proxy import frames
 from proxy.blocklist.kept import write_atomically
 from proxy.control.state import Version
+from proxy.control.targets import TargetReports
 from proxy.errors import ConfigError
 from proxy.telemetry import events, logs
 
@@ -91,6 +92,8 @@ class Link(asyncio.Protocol):
                 self._links.acknowledged()
             case frames.Kind.EVENTS:
                 self._links.on_events(frame.payload)
+            case frames.Kind.TARGETS:
+                self._links.targets.take(self.slot, self.process_id, frame.payload)
             case _:
                 raise frames.FrameError(f"a worker does not send {frame.kind.name}")
 
@@ -100,6 +103,7 @@ class Links:
 
     def __init__(self, runtime_directory: Path, on_events: Callable[[bytes], None]) -> None:
         self.on_events = on_events
+        self.targets = TargetReports()
         self._socket_path = runtime_directory / SOCKET_NAME
         self._attach_path = runtime_directory / ATTACH_NAME
         self._links: set[Link] = set()
@@ -197,6 +201,7 @@ class Links:
     def detached(self, link: Link) -> None:
         if link in self._links:
             self._links.discard(link)
+            self.targets.detached(link.slot, link.process_id)
             logs.logger().info(events.WORKER_DETACHED, slot=link.slot, process_id=link.process_id)
             self.acknowledged()
 

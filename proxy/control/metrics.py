@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from fastmatch._native import COUNTERS, GAUGES
 from proxy.control.context import Control
+from proxy.control.target_metrics import target_metrics
 
 # The segment has 32 steps per octave, far more than a time series database wants.
 BUCKETS_SECONDS: Final = (
@@ -33,6 +34,7 @@ class ControlCollector(Collector):
         yield from self._segment()
         yield from self._lists()
         yield from self._workers()
+        yield from target_metrics(self._control)
 
     def _segment(self) -> Iterator[Metric]:
         values = self._control.segment.counters()

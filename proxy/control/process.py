@@ -20,10 +20,12 @@ from proxy.control import putback
 from proxy.control.admin import admin_application
 from proxy.control.auth import doors_from
 from proxy.control.changes import Changes
+from proxy.control.checked import checked_upstreams
 from proxy.control.configuration import Configuration, kept_configuration
 from proxy.control.context import Control, Running
 from proxy.control.denials import DenialRecorder
 from proxy.control.edge_config import to_edge_config
+from proxy.control.health import HealthChecks
 from proxy.control.links import Links
 from proxy.control.listener_files import check_listener_files
 from proxy.control.lists import Lists
@@ -101,9 +103,11 @@ async def started(running: Running, options: ControlOptions, segment: Segment) -
             lists=lists,
             configuration=Configuration(settings.state.directory, changes, state.config, kept),
             denials=denials,
+            health=HealthChecks(changes.share_health),
             segment=segment,
             runtime_directory=options.runtime_directory,
         )
+        control.health.reconfigure(checked_upstreams(settings))
         has_list = await lists.restore()
         if not has_list:
             await changes.publish_all()
@@ -125,6 +129,7 @@ async def _serve(control: Control, stop: asyncio.Event) -> None:
             tasks.create_task(control.lists.fold_forever(), name="folding"),
             tasks.create_task(control.links.resend_forever(), name="links"),
             tasks.create_task(control.denials.write_forever(), name="denials"),
+            tasks.create_task(control.health.run_forever(), name="health"),
             tasks.create_task(_keep_house(control), name="housekeeping"),
         ]
         await stop.wait()
@@ -158,6 +163,7 @@ async def reload(control: Control, options: ControlOptions) -> None:
     control.running = running
     logs.configure(running.settings.log.level, running.settings.log.format)
     await control.configuration.take(to_edge_config(running.settings))
+    control.health.reconfigure(checked_upstreams(running.settings))
     control.lists.reconfigure(running.settings, running.rules)
     logs.logger().info(events.CONFIGURATION_CHANGED, restart_needed=control.restart_needed)
     await control.lists.refresh()

@@ -42,6 +42,8 @@ class State:
         self.entries: dict[EntryKey, ManualEntry] = {}
         self.base: Base | None = None
         self.overlay: Overlay | None = None
+        # The HEALTH frame; empty while nothing is known.
+        self.health_frame = b""
 
     @property
     def version(self) -> Version:
@@ -75,7 +77,8 @@ class State:
 
     def frames(self) -> bytes:
         """Everything that a worker needs, as it is sent on attach."""
-        return frames.encode(frames.Kind.CONFIGURE, self.config.to_wire()) + self.list_frames()
+        configure = frames.encode(frames.Kind.CONFIGURE, self.config.to_wire())
+        return configure + self.list_frames() + self.health_frame
 
     def list_frames(self) -> bytes:
         """INSTALL and OVERLAY; without a base there is nothing that an overlay could lie on."""

@@ -2,6 +2,7 @@
 place.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from fastmatch._native import Gate
@@ -14,3 +15,6 @@ class Attached(Protocol):
 
     async def configure(self, config: EdgeConfig, /) -> None:
         """All or nothing: raises ValueError naming the key, and everything stays as it was."""
+
+    def take_health(self, health: Mapping[str, Mapping[str, bool]], /) -> None:
+        """Whether each target is up, by upstream and target, as the control process found."""

@@ -5,12 +5,12 @@ several, or with a limit, `take` chooses and counts, and `leave` counts back whe
 """
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import randrange
 from typing import TYPE_CHECKING, Final, assert_never
 
-from proxy.edge import balance, log
+from proxy.edge import balance, ejection, log
 from proxy.edge.budget import RetryBudget
 from proxy.edge.config_upstreams import HOST_OF_TARGET, Balance, TargetConfig, UpstreamConfig
 from proxy.edge.target import Address, Target, TargetKey, literal
@@ -25,6 +25,12 @@ if TYPE_CHECKING:  # the context makes clusters; an exchange calls them
 Take = Callable[["Exchange"], "UpstreamConnection | None"]
 Pick = Callable[["Exchange"], Target]
 HostPort = tuple[str, int]
+
+# What an exchange says of its target.
+SUCCEEDED: Final = 0
+FAILED: Final = 1
+NOTHING: Final = 2
+
 NO_LIMIT: Final = 1 << 60
 
 
@@ -49,6 +55,7 @@ class Cluster:
 
     __slots__ = (
         "_addresses",
+        "_allowed",
         "_budget",
         "_context",
         "_in_flight_limit",
@@ -57,6 +64,8 @@ class Cluster:
         "_pick",
         "_ring",
         "_turn",
+        "_up",
+        "_usable",
         "config",
         "deadlines",
         "in_flight",
@@ -72,7 +81,11 @@ class Cluster:
     def __init__(self, context: "Context", config: UpstreamConfig) -> None:
         self._context = context
         self._addresses: dict[HostPort, tuple[Address, ...]] = {}
+        self._allowed: list[bool] = []
         self._order: list[Target] = []
+        # What the control process found, by the targets' names; kept until it says otherwise.
+        self._up: Mapping[str, bool] = {}
+        self._usable: list[Target] = []
         self._ring = balance.Ring(())
         self._budget = RetryBudget(context.loop.time())
         self._is_plain = False
@@ -97,6 +110,8 @@ class Cluster:
             if not target.path and literal(target.host, target.port) is None
         )
         self._addresses = {name: self._addresses[name] for name in self.names if name in self._addresses}
+        if not config.has_checks:
+            self._up = {}
         self._pick = self._pick_by(config.balance)
         self._budget.configure(config.retry_budget_percent, config.retry_minimum_per_second)
         self._in_flight_limit = config.in_flight_count or NO_LIMIT
@@ -118,7 +133,7 @@ class Cluster:
         before = {target.key: target for target in self.targets}
         weights: dict[TargetKey, int] = {}
         for wanted in self.config.targets:
-            authority = _authority(wanted)
+            authority = authority_of(wanted)
             for address in self._addresses_of(wanted):
                 key = TargetKey(address, authority, self._host_line(authority))
                 weights[key] = weights.get(key, 0) + wanted.weight
@@ -126,6 +141,7 @@ class Cluster:
         for key, weight in weights.items():
             target = before.pop(key, None) or Target(self, key, weight)
             target.weight = weight
+            target.is_up = self._up.get(target.name, True)
             target.pool.idle_count_limit = self.config.idle_count
             self.targets.append(target)
         for gone in before.values():
@@ -134,13 +150,21 @@ class Cluster:
 
     def _prepare(self) -> None:
         """What a pick looks into, made when the targets change."""
-        weights = [target.weight for target in self.targets]
-        self._order = [self.targets[index] for index in balance.schedule(weights)]
         hashed = self.targets if self.config.balance == "client_hash" else ()
         self._ring = balance.Ring([(target.name, target.weight) for target in hashed])
         self._is_plain = len(self.targets) == 1 and self._in_flight_limit == NO_LIMIT
         self.take = self.targets[0].pool.take if self._is_plain else self._take
+        self._choose_usable()
         self._context.upstreams.changed()
+
+    def _choose_usable(self) -> None:
+        """The same when the health of one changes; the ring stays, so its clients come back to it."""
+        self._allowed = ejection.usable([target.is_well for target in self.targets])
+        self._usable = [
+            target for target, allowed in zip(self.targets, self._allowed, strict=True) if allowed
+        ]
+        weights = [target.weight for target in self._usable]
+        self._order = [self._usable[index] for index in balance.schedule(weights)]
 
     def _addresses_of(self, target: TargetConfig) -> Sequence[Address]:
         if target.path:
@@ -199,10 +223,14 @@ class Cluster:
         target.in_flight += 1
         self.in_flight += 1
 
-    def leave(self, target: Target) -> None:
+    def leave(self, target: Target, outcome: int) -> None:
         """The exchange that counted at this target has ended."""
         target.in_flight -= 1
         self.in_flight -= 1
+        if outcome == FAILED:
+            self._failed(target)
+        elif target.is_suspect and outcome == SUCCEEDED:
+            self.succeeded(target)
         if self.waiting.exchanges:
             self._admit()
 
@@ -218,7 +246,7 @@ class Cluster:
         tried = (*exchange.tried, failed)
         if len(tried) > self.config.retry_count:
             return None
-        left = [target for target in self.targets if target not in tried]
+        left = [target for target in self._usable if target not in tried]
         if not left or not self._budget.withdraw(self._context.loop.time()):
             return None
         target = left[_least_loaded(left, self._turn)]
@@ -228,8 +256,63 @@ class Cluster:
         before = exchange.target
         self._enter(exchange, target)
         if before is not None:
-            self.leave(before)
+            self.leave(before, FAILED)
         return target
+
+    # ---- how the targets are
+
+    def _failed(self, target: Target) -> None:
+        """Enough of these in a row, and it is left out for a while, unless too many are already."""
+        rules, now = self.config.ejection, self._context.loop.time()
+        target.failure_count += 1
+        target.is_suspect = True
+        if not rules.consecutive_failures or target.ejected_until or not target.pool.is_current:
+            return
+        if not target.streak.add(now, rules.consecutive_failures, rules.window_seconds):
+            return
+        ejected_count = sum(other.ejected_until > 0 for other in self.targets)
+        if not ejection.may_eject(ejected_count, len(self.targets), rules.maximum_percent):
+            return
+        target.streak.clear()
+        target.ejection_count += 1
+        target.ejection_repeats += 1
+        seconds = ejection.ejection_seconds(rules.seconds, target.ejection_repeats)
+        target.ejected_until = now + seconds
+        self._choose_usable()
+        self._context.count("upstream_ejections")
+        self._log(log.TARGET_EJECTED, target, seconds=seconds)
+
+    def succeeded(self, target: Target) -> None:
+        """What was begun before it was left out says nothing about it now."""
+        if not target.ejected_until:
+            target.is_suspect = False
+            target.ejection_repeats = 0
+            target.streak.clear()
+
+    def tick(self) -> None:
+        """Called each second: who has been left out for long enough is tried again."""
+        now = self._context.loop.time()
+        back = [target for target in self.targets if 0 < target.ejected_until <= now]
+        for target in back:
+            target.ejected_until = 0.0
+            self._log(log.TARGET_RETURNED, target)
+        if back:
+            self._choose_usable()
+
+    def take_health(self, found: Mapping[str, bool]) -> None:
+        """What the control process found, by the targets' names; a name it does not know is as good as up."""
+        if not self.config.has_checks:
+            return
+        self._up = found
+        for target in self.targets:
+            is_up = found.get(target.name, True)
+            if is_up is not target.is_up:
+                target.is_up = is_up
+                self._log(log.TARGET_UP if is_up else log.TARGET_DOWN, target)
+        self._choose_usable()
+
+    def _log(self, event: str, target: Target, **fields: float) -> None:
+        log.write(event, self._context.slot, upstream=self.config.name, target=target.name, **fields)
 
     def _pick_by(self, name: Balance) -> Pick:
         match name:
@@ -251,12 +334,14 @@ class Cluster:
 
     def _pick_least(self, _exchange: "Exchange") -> Target:
         self._turn += 1
-        return self.targets[_least_loaded(self.targets, self._turn)]
+        return self._usable[_least_loaded(self._usable, self._turn)]
 
     def _pick_of_two(self, _exchange: "Exchange") -> Target:
         """Two by chance, each as probable as its weight; the less loaded one."""
         order = self._order
         count = len(order)
+        if count == 1:
+            return order[0]
         place = randrange(count)  # noqa: S311 - no secret
         first, second = order[place], order[(place + 1 + randrange(count - 1)) % count]  # noqa: S311
         if (first.in_flight + 1) * second.weight <= (second.in_flight + 1) * first.weight:
@@ -264,7 +349,7 @@ class Cluster:
         return second
 
     def _pick_by_client(self, exchange: "Exchange") -> Target:
-        index = self._ring.find(balance.hash_of(exchange.codec.client), [True] * len(self.targets))
+        index = self._ring.find(balance.hash_of(exchange.codec.client), self._allowed)
         return self.targets[index or 0]
 
 
@@ -273,7 +358,8 @@ def _least_loaded(targets: Sequence[Target], start: int) -> int:
     return balance.least_loaded(loads, [target.weight for target in targets], start)
 
 
-def _authority(target: TargetConfig) -> str:
+def authority_of(target: TargetConfig) -> str:
+    """What a target calls itself, as far as we know."""
     if target.path:
         return "localhost"
     host = f"[{target.host}]" if ":" in target.host else target.host

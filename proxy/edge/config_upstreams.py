@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import orjson
+
 DEFAULT_NAME: Final = "default"
 # As `host_header`: each target is asked by its own name.
 HOST_OF_TARGET: Final = "target"
@@ -18,6 +20,17 @@ class TargetConfig:
     port: int = 0
     path: str = ""
     weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class EjectionConfig:
+    """When a target is left out for a while. `consecutive_failures` 0: never."""
+
+    consecutive_failures: int = 5
+    window_seconds: float = 30.0
+    seconds: float = 30.0
+    maximum_percent: float = 50.0
+    statuses: tuple[int, ...] = (502, 503, 504)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +56,16 @@ class UpstreamConfig:
     retry_count: int = 1
     retry_budget_percent: float = 20.0
     retry_minimum_per_second: float = 3.0
+    ejection: EjectionConfig = EjectionConfig()
+    # The control process asks the targets and tells in HEALTH frames.
+    has_checks: bool = False
+
+
+def health_from_wire(payload: bytes) -> dict[str, dict[str, bool]]:
+    """A HEALTH frame: by upstream and target, whether it is up. Raises ValueError when it is none."""
+    sent = orjson.loads(payload)
+    if not isinstance(sent, dict) or not all(isinstance(found, dict) for found in sent.values()):
+        raise ValueError("a health report is an object of objects")
+    return {
+        upstream: {name: bool(is_up) for name, is_up in found.items()} for upstream, found in sent.items()
+    }

@@ -1,6 +1,7 @@
 """What all connections of one worker share."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fastmatch._native import Gate, GateConfig, Route, Segment
@@ -143,6 +144,10 @@ class Context:
             # One that has left the file is open until the restart that takes its socket away.
             if listener is not None:
                 entrance.configure(listener, self.keyrings.get(name))
+
+    def take_health(self, health: Mapping[str, Mapping[str, bool]]) -> None:
+        """What the control process found, by upstream and target."""
+        self.upstreams.take_health(health)
 
     def count(self, name: str, amount: int = 1) -> None:
         """Add to a counter that Python owns."""

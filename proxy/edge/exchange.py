@@ -20,6 +20,7 @@ from fastmatch._native import (
     TUNNEL,
 )
 from proxy.edge import tunnel
+from proxy.edge.cluster import FAILED, NOTHING
 
 if TYPE_CHECKING:  # these import this module, or what does
     from proxy.edge.cluster import Cluster
@@ -30,6 +31,8 @@ if TYPE_CHECKING:  # these import this module, or what does
 
 CLIENT_GONE: Final = 499
 _ENDED: Final = TUNNEL | BROKEN
+# Bad gateway, gateway timeout.
+_OF_THE_TARGET: Final = (502, 504)
 
 
 class Exchange:
@@ -231,7 +234,7 @@ class Exchange:
         if not self.request_done:
             # Answered while uploading (RFC 9112 section 9.6): neither connection is at a message border.
             upstream.abort()
-            self._leave()
+            self._leave(upstream.outcome(flags))
             client.linger()
             return
         if flags & REUSE and not upstream.is_writing_paused:
@@ -239,7 +242,7 @@ class Exchange:
         else:
             upstream.close()
         if self.target is not None:
-            self._leave()
+            self._leave(upstream.outcome(flags))
         if flags & CLOSE_CLIENT or self.action & CLOSE or self.context.draining:
             client.finish()
         else:
@@ -263,7 +266,7 @@ class Exchange:
 
     def fail(self, status: int) -> None:
         """An error answer while that is possible, afterwards a visible cut."""
-        self._drop_upstream()
+        self._drop_upstream(FAILED if status in _OF_THE_TARGET else NOTHING)
         if self.response_begun:
             self.response_begun = False
             self.codec.end(status)
@@ -305,7 +308,7 @@ class Exchange:
     def cancel(self, status: int = CLIENT_GONE) -> None:
         """The client has gone: the upstream's work is of no use to anyone."""
         if self.is_active:
-            self._drop_upstream()
+            self._drop_upstream(NOTHING)
             self.codec.end(status)
 
     def part_from(self, upstream: "UpstreamConnection") -> None:
@@ -313,7 +316,7 @@ class Exchange:
         self.upstream = None
         upstream.exchange = None
 
-    def _drop_upstream(self) -> None:
+    def _drop_upstream(self, outcome: int) -> None:
         if self.attempt is not None:
             self.attempt.cancel()
             self.attempt = None
@@ -325,12 +328,12 @@ class Exchange:
         if upstream is not None:
             self.part_from(upstream)
             upstream.abort()
-        self._leave()
+        self._leave(outcome)
 
-    def _leave(self) -> None:
+    def _leave(self, outcome: int) -> None:
         """It is under way no more."""
         target = self.target
         if target is not None:
             self.target = None
             self.tried = ()
-            target.cluster.leave(target)
+            target.cluster.leave(target, outcome)

@@ -7,6 +7,7 @@ The control process may be away for any time: the worker goes on with what it ha
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from proxy import frames
 from proxy.edge import log
 from proxy.edge.attached import Attached
 from proxy.edge.config import EdgeConfig
+from proxy.edge.config_upstreams import health_from_wire
 from proxy.edge.lists import Lists
 from proxy.frames import Frame, FrameError, FrameReader, Kind
 
@@ -26,13 +28,15 @@ _UNREAD_BYTES: Final = 1 << 20
 
 
 class Link:
-    __slots__ = ("_context", "_lists", "_runtime_directory", "_writer")
+    __slots__ = ("_context", "_lists", "_reported", "_runtime_directory", "_writer")
 
     def __init__(self, context: Attached, lists: Lists, runtime_directory: Path) -> None:
         self._context = context
         self._lists = lists
         self._runtime_directory = runtime_directory
         self._writer: asyncio.StreamWriter | None = None
+        # What this control process knows already.
+        self._reported = b""
 
     async def restore(self) -> None:
         """Apply what the control process last left for a starting worker. A bad file is as good as none."""
@@ -72,6 +76,7 @@ class Link:
         try:
             writer.write(frames.encode_hello(slot, os.getpid()))
             self._writer = writer
+            self._reported = b""
             incoming = FrameReader()
             while data := await reader.read(_READ_BYTES):
                 for frame in incoming.feed(data):
@@ -93,6 +98,8 @@ class Link:
                 await self._install(frame.payload)
             case Kind.OVERLAY:
                 await self._overlay(frame.payload)
+            case Kind.HEALTH:
+                self._health(frame.payload)
             case _:
                 raise FrameError(f"frame kind {frame.kind.name} does not travel to a worker")
 
@@ -104,6 +111,12 @@ class Link:
             log.write(log.CONFIGURATION_REFUSED, slot, error=str(error))
         else:
             log.write(log.CONFIGURATION_APPLIED, slot)
+
+    def _health(self, payload: bytes) -> None:
+        try:
+            self._context.take_health(health_from_wire(payload))
+        except ValueError as error:
+            log.write(log.FRAME_REFUSED, self._context.slot, error=str(error))
 
     async def _install(self, payload: bytes) -> None:
         epoch, sequence, path = frames.decode_install(payload)
@@ -132,6 +145,16 @@ class Link:
         events = self._context.gate.drain_events()
         if events:
             self._send(frames.encode(Kind.EVENTS, events))
+
+    def send_targets(self, report: Callable[[], bytes]) -> None:
+        """Called each second: how the targets are, when that has changed."""
+        writer = self._writer
+        if writer is None or writer.transport.get_write_buffer_size() > _UNREAD_BYTES:
+            return
+        targets = report()
+        if targets != self._reported:
+            self._reported = targets
+            self._send(frames.encode(Kind.TARGETS, targets))
 
     def _send(self, frame: bytes) -> None:
         if self._writer is not None and not self._writer.is_closing():

@@ -5,6 +5,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from proxy.edge.ejection import Streak
 from proxy.edge.pool import Pool
 
 if TYPE_CHECKING:  # cluster.py imports this module
@@ -56,7 +57,22 @@ class TargetKey:
 class Target:
     """Made by its cluster, and kept for as long as a connection to it is open."""
 
-    __slots__ = ("cluster", "in_flight", "key", "name", "open_count", "pool", "weight")
+    __slots__ = (
+        "cluster",
+        "ejected_until",
+        "ejection_count",
+        "ejection_repeats",
+        "failure_count",
+        "in_flight",
+        "is_suspect",
+        "is_up",
+        "key",
+        "name",
+        "open_count",
+        "pool",
+        "streak",
+        "weight",
+    )
 
     def __init__(self, cluster: "Cluster", key: TargetKey, weight: int) -> None:
         self.cluster = cluster
@@ -67,6 +83,26 @@ class Target:
         # Exchanges on their way to it or at it; counted only while the upstream has a choice to make.
         self.in_flight = 0
         self.open_count = 0
+        self.failure_count = 0
+        self.streak = Streak()
+        # Something is to be forgotten when it answers well.
+        self.is_suspect = False
+        # By the loop's clock; 0: it is not left out.
+        self.ejected_until = 0.0
+        self.ejection_count = 0
+        # In a row, without a good answer between.
+        self.ejection_repeats = 0
+        # What the control process found.
+        self.is_up = True
+
+    @property
+    def is_well(self) -> bool:
+        return self.is_up and not self.ejected_until
+
+    @property
+    def busy_count(self) -> int:
+        """Exchanges and tunnels that have a connection."""
+        return self.open_count - len(self.pool)
 
     def retire(self) -> None:
         """It is no target any more: what is under way ends, nothing new begins."""

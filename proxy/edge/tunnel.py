@@ -4,6 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from proxy.edge import sockets
+from proxy.edge.cluster import NOTHING
 from proxy.edge.timers import NEVER
 
 if TYPE_CHECKING:  # these import this module
@@ -149,7 +150,7 @@ class Tunnel:
             self._target.open_count -= 1
         if end.other.is_lost:
             if self._counted is not None:
-                self._counted.cluster.leave(self._counted)
+                self._counted.cluster.leave(self._counted, NOTHING)
             self.deadline = NEVER
             self._wheel.disarm(self)
             self._client.context.count("tunnels_open", -1)
@@ -177,5 +178,7 @@ def open_tunnel(exchange: "Exchange", upstream: "UpstreamConnection", first_down
     client.write(first_down)
     exchange.part_from(upstream)
     counted, exchange.target = exchange.target, None
+    if counted is not None and counted.is_suspect:
+        counted.cluster.succeeded(counted)
     tunnel = Tunnel(client, upstream.hand_over(), upstream.target, counted)
     tunnel.start(client.hand_over(tunnel))

@@ -5,8 +5,9 @@ import asyncio
 import os
 from typing import Final, cast
 
-from fastmatch._native import BROKEN, RESPONSE_DONE, Upstream
+from fastmatch._native import BROKEN, RESPONSE_DONE, SERVER_ERROR, Upstream
 from proxy.edge import sockets
+from proxy.edge.cluster import FAILED, SUCCEEDED
 from proxy.edge.context import Context
 from proxy.edge.exchange import Exchange
 from proxy.edge.target import Target
@@ -99,6 +100,11 @@ class UpstreamConnection(asyncio.Protocol):
     def send(self, body: bytes) -> None:
         if self.is_open:
             self._write(body)
+
+    def outcome(self, flags: int) -> int:
+        """What a whole answer says of the target."""
+        is_fault = flags & SERVER_ERROR and self._codec.status in self.target.cluster.config.ejection.statuses
+        return FAILED if is_fault else SUCCEEDED
 
     def await_head(self) -> None:
         """The request is out: the answer's first byte has a deadline."""

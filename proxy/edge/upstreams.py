@@ -1,7 +1,9 @@
 """All upstreams of one worker, by name and by route."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
+
+import orjson
 
 from proxy.edge.cluster import Cluster, Take
 from proxy.edge.config import EdgeConfig
@@ -14,11 +16,13 @@ if TYPE_CHECKING:  # the context makes this
 class Upstreams:
     """`takes` and `clusters` go by route index. `takes` stays one list, connections hold on to it."""
 
-    __slots__ = ("_by_name", "_context", "clusters", "takes")
+    __slots__ = ("_by_name", "_context", "_health", "clusters", "takes")
 
     def __init__(self, context: "Context") -> None:
         self._context = context
         self._by_name: dict[str, Cluster] = {}
+        # For an upstream that comes back with a configuration before its next report.
+        self._health: dict[str, Mapping[str, bool]] = {}
         self.clusters: list[Cluster] = []
         self.takes: list[Take] = []
 
@@ -36,6 +40,7 @@ class Upstreams:
             cluster = before.pop(upstream.name, None)
             if cluster is None:
                 cluster = Cluster(self._context, upstream)
+                cluster.take_health(self._health.get(upstream.name, {}))
             else:
                 cluster.configure(upstream)
             self._by_name[upstream.name] = cluster
@@ -47,6 +52,29 @@ class Upstreams:
     def changed(self) -> None:
         """An upstream has other targets."""
         self.takes[:] = [cluster.take for cluster in self.clusters]
+
+    def take_health(self, health: Mapping[str, Mapping[str, bool]]) -> None:
+        """By upstream and target; an upstream that is not named stays as it was."""
+        self._health.update(health)
+        self._health = {name: found for name, found in self._health.items() if name in self._by_name}
+        for name, found in self._health.items():
+            self._by_name[name].take_health(found)
+
+    def report(self) -> bytes:
+        """Each target as this worker sees it; for the control process, once a second."""
+        rows = [
+            {
+                "upstream": target.cluster.config.name,
+                "target": target.name,
+                "is_ejected": target.ejected_until > 0,
+                "busy": target.busy_count,
+                "idle": len(target.pool),
+                "failures": target.failure_count,
+                "ejections": target.ejection_count,
+            }
+            for target in self.targets()
+        ]
+        return orjson.dumps(rows)
 
     def __iter__(self) -> Iterator[Cluster]:
         return iter(self._by_name.values())
@@ -61,6 +89,7 @@ class Upstreams:
         resolver.keep_only(self)
         for cluster in self:
             resolver.refresh_when_due(cluster)
+            cluster.tick()
 
     @property
     def idle_count(self) -> int:

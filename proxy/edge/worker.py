@@ -106,6 +106,7 @@ class Worker:
         context.pace.look()
         patrol.find_gone(context)
         self._link.send_events()
+        self._link.send_targets(context.upstreams.report)
 
 
 def raise_descriptor_limit() -> None:

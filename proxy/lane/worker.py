@@ -4,7 +4,7 @@ worker.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -77,6 +77,9 @@ class LaneWorker:
             lane_config = LaneConfig.of_edge(config)
             self._runner.configure(lane_config)
             self._runner.app[FORWARDER].configure(lane_config)
+
+    def take_health(self, health: Mapping[str, Mapping[str, bool]]) -> None:
+        """This engine has one target, and so no choice."""
 
     async def start(self, group: asyncio.TaskGroup, endpoints: Sequence[Endpoint]) -> None:
         """Configuration and list first, listening last: the first request is judged like any other."""

@@ -2,15 +2,17 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from proxy.settings.section import Section
-from proxy.settings.types import HostHeader, Seconds, SourceName, Upstream, UpstreamUrl
+from proxy.settings.types import CheckPath, HostHeader, Seconds, SourceName, Upstream, UpstreamUrl
 
 DEFAULT_NAME = "default"
 MOST_UPSTREAMS = 256
 MOST_TARGETS = 256
 MOST_WEIGHT = 100
+# Tyk answers 503 there while Redis is away, before its first reload, and as soon as it stops.
+PRESET_PATHS = {"tyk": "/ready"}
 
 
 class RetrySettings(Section):
@@ -19,6 +21,40 @@ class RetrySettings(Section):
     count: Annotated[int, Field(ge=0, le=10)] = 1
     budget_percent: Annotated[float, Field(ge=0, le=100)] = 20.0
     minimum_per_second: Annotated[float, Field(ge=0, le=1000)] = 3.0
+
+
+class EjectionSettings(Section):
+    """`ejection`: a target that fails is left out for a while. Fails: refuses, resets, is silent, or answers
+    with one of `statuses`."""
+
+    consecutive_failures: Annotated[int, Field(ge=0, le=1000)] = 5
+    window_seconds: Seconds = 30.0
+    seconds: Seconds = 30.0
+    maximum_percent: Annotated[float, Field(ge=0, le=100)] = 50.0
+    statuses: tuple[Annotated[int, Field(ge=500, le=599)], ...] = (502, 503, 504)
+
+
+class HealthSettings(Section):
+    """`health`: the control process asks each target. A preset fills in what is not given."""
+
+    preset: Literal["tyk"] | None = None
+    path: CheckPath | None = None
+    host: HostHeader | None = None
+    interval_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 5.0
+    timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
+    healthy_count: Annotated[int, Field(ge=1, le=100)] = 2
+    unhealthy_count: Annotated[int, Field(ge=1, le=100)] = 3
+    statuses: Annotated[tuple[Annotated[int, Field(ge=200, le=599)], ...], Field(min_length=1)] = (200,)
+    body_contains: Annotated[str | None, Field(min_length=1, max_length=1024)] = None
+
+    @field_validator("path")
+    @classmethod
+    def _is_known(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and "preset" in info.data:
+            if info.data["preset"] is None:
+                raise ValueError("must be given, or a preset")
+            return PRESET_PATHS[info.data["preset"]]
+        return value
 
 
 class UpstreamKeys(Section):
@@ -38,6 +74,8 @@ class UpstreamKeys(Section):
     queue_count: Annotated[int, Field(ge=0, le=100_000)] = 1000
     queue_seconds: Seconds = 5.0
     retries: RetrySettings = RetrySettings()
+    ejection: EjectionSettings = EjectionSettings()
+    health: HealthSettings | None = None
 
 
 class UpstreamSettings(UpstreamKeys):

@@ -39,6 +39,7 @@ class WorkerPeer:
         self.acknowledges = True
         self.kinds: list[Kind] = []
         self.configuration = b""
+        self.health: dict[str, dict[str, bool]] = {}
         self.base: Blocklist | None = None
         self.blocklist: Blocklist | None = None
         self.version = (0, 0)
@@ -81,6 +82,9 @@ class WorkerPeer:
         self.kinds.append(frame.kind)
         if frame.kind is Kind.CONFIGURE:
             self.configuration = frame.payload
+            return
+        if frame.kind is Kind.HEALTH:
+            self.health = orjson.loads(frame.payload)
             return
         if frame.kind is Kind.INSTALL:
             epoch, sequence, path = frames.decode_install(frame.payload)

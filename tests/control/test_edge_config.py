@@ -86,6 +86,13 @@ in_flight_count = 27
 queue_count = 28
 queue_seconds = 29
 retries = { count = 2, budget_percent = 31, minimum_per_second = 32 }
+health = { preset = "tyk" }
+[upstreams.ejection]
+consecutive_failures = 33
+window_seconds = 34
+seconds = 35
+maximum_percent = 36
+statuses = [500]
 [[listeners]]
 name = "public"
 listen = "127.0.0.1:1"

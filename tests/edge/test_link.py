@@ -11,6 +11,7 @@ import pytest
 from fastmatch._native import Builder, Entry, pack_entries
 from proxy import frames
 from proxy.edge.config import EdgeConfig
+from proxy.edge.config_upstreams import TargetConfig, UpstreamConfig
 from proxy.frames import Frame, FrameReader, Kind
 from tests.edge.conftest import Edge, StartEdge, until
 from tests.support.client import get
@@ -292,3 +293,52 @@ async def test_requests_go_on_while_lists_are_swapped(control: Control, edge: Ed
             control.send(frames.encode_overlay(1, number + 1, pack_entries([])))
         assert (await client.fetch(get())).status == 200
     await until(lambda: len(control.acknowledged) == 40)
+
+
+async def test_health_is_taken_and_kept_while_control_is_away(
+    start_edge: StartEdge, control: Control, origin: Origin
+):
+    """The last word of the checks counts until there is another one."""
+    other = TargetConfig("127.0.0.1", 9)
+    upstream = UpstreamConfig("default", (TargetConfig("127.0.0.1", origin.port), other), has_checks=True)
+    edge = await start_edge(upstreams=(upstream,))
+    await until(lambda: bool(control.writers))
+    control.send(frames.encode(Kind.HEALTH, b'{"default": {"127.0.0.1:9": false}, "gone": {"a": true}}'))
+    (cluster,) = edge.worker.context.upstreams
+    await until(lambda: [target.is_up for target in cluster.targets] == [True, False])
+    await control.stop()
+    client = await edge.connect()
+    assert [(await client.fetch(get())).status for _ in range(4)] == [200] * 4
+    assert edge.counter("upstream_connect_errors") == 0
+
+
+async def test_health_report_that_is_none_is_left_out(edge: Edge, control: Control):
+    """The link stays: lists come over it."""
+    await until(lambda: bool(control.writers))
+    for payload in (b"[]", b'{"default": 1}', b"{"):
+        control.send(frames.encode(Kind.HEALTH, payload))
+    control.send(frames.encode_overlay(1, 2, pack_entries([])))
+    await until(lambda: control.acknowledged == [(1, 2)])
+
+
+async def test_targets_are_reported_when_they_change(edge: Edge, control: Control, origin: Origin):
+    """Once a second at most, and not at all while nothing changes."""
+    client = await edge.connect()
+    await client.fetch(get())
+    name = f"127.0.0.1:{origin.port}"
+    row = {
+        "upstream": "default",
+        "target": name,
+        "is_ejected": False,
+        "busy": 0,
+        "idle": 1,
+        "failures": 0,
+        "ejections": 0,
+    }
+    await until(lambda: [json.loads(payload) for payload in control.of(Kind.TARGETS)][-1:] == [[row]])
+    count = len(control.of(Kind.TARGETS))
+    edge.worker._every_second()
+    edge.worker._every_second()
+    control.send(frames.encode_overlay(1, 2, pack_entries([])))
+    await until(lambda: control.acknowledged == [(1, 2)])
+    assert len(control.of(Kind.TARGETS)) == count

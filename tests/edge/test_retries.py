@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.edge.config_upstreams import TargetConfig, UpstreamConfig
+from proxy.edge.config_upstreams import EjectionConfig, TargetConfig, UpstreamConfig
 from tests.edge.conftest import StartEdge
 from tests.edge.origins import bodies, running_origins, upstream
 from tests.support.client import get, post
 from tests.support.origin import OriginConnection, answer
+
+NEVER = EjectionConfig(consecutive_failures=0)
 
 
 async def test_target_that_refuses_costs_no_request(start_edge: StartEdge):
@@ -102,7 +104,9 @@ async def test_retries_stop_when_the_budget_is_spent(start_edge: StartEdge):
         for origin in origins:
             await origin.stop_listening()
         edge = await start_edge(
-            upstreams=(upstream(*origins, retry_budget_percent=10.0, retry_minimum_per_second=0.0),)
+            upstreams=(
+                upstream(*origins, retry_budget_percent=10.0, retry_minimum_per_second=0.0, ejection=NEVER),
+            )
         )
         client = await edge.connect()
         for _ in range(40):

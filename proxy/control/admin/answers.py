@@ -4,9 +4,9 @@ import time
 from typing import Any
 
 from fastmatch._native import Covering, Explanation, Verdict
+from proxy.control.admin.upstreams import default_upstream_text, upstreams_json
 from proxy.control.context import Control
 from proxy.control.state import Version
-from proxy.settings.types import UpstreamUrl
 from proxy.store.records import ManualEntry
 
 Json = dict[str, Any]
@@ -104,7 +104,8 @@ def status_json(control: Control) -> Json:
         "uptime_seconds": int(now - control.started),
         "mode": _mode(control),
         "block_score": config.block_score,
-        "upstream": str(UpstreamUrl(config.upstream_host, config.upstream_port)),
+        "upstream": default_upstream_text(config),
+        "upstreams": upstreams_json(control),
         "stopping": control.is_draining,
         "restart_needed": control.restart_needed,
         "put_back": {name: note.to_json() for name, note in control.put_backs.items()},

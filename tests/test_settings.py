@@ -118,6 +118,24 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path):
         ("[edge.limits]\nhead_bytes = 5\n", 2, ["edge.limits.head_bytes", "1024", "is 5"]),
         ('[edge]\nvia = "a b"\n', 2, ["edge.via"]),
         ('[upstream]\nurl = "ftp://x"\n', 2, ["upstream.url", "http://", "'ftp://x'"]),
+        ('[upstream]\nurl = "https://x"\ntls = { key = "k" }\n', 3, ["upstream.tls.key", "both or none"]),
+        (
+            '[upstream]\nurl = "https://x"\ntls = { certificate = "c" }\n',
+            3,
+            ["upstream.tls.key", "both or none"],
+        ),
+        (
+            '[upstream]\nurl = "https://x"\ntls = { ca = "c", verify = false }\n',
+            3,
+            ["upstream.tls.verify", "of no use"],
+        ),
+        ("[upstream]\ntls = { verify = true }\n", 2, ["upstream.tls", "https://", "there is none"]),
+        ('[upstream]\nproxy_protocol = "v3"\n', 2, ["upstream.proxy_protocol", "'v1' or 'v2'", "is 'v3'"]),
+        (
+            '[upstream]\nproxy_protocol = "v1"\nhealth = { preset = "tyk" }\n',
+            3,
+            ["upstream.health", "proxy_protocol"],
+        ),
         ('[upstream]\nurl = "unix:app.sock"\n', 2, ["upstream.url", "absolute path", "'unix:app.sock'"]),
         ('[upstream]\nurl = "unix:/%s"\n' % ("x" * 107), 2, ["upstream.url", "107 bytes"]),
         ('[upstream]\nbalance = "best"\n', 2, ["upstream.balance", "'round_robin'", "is 'best'"]),
@@ -457,3 +475,25 @@ def test_template_of_the_environment_names_what_exists(monkeypatch):
             name, _, value = line.partition("=")
             monkeypatch.setenv(name, value)
     assert load_settings(None).edge.block_score == 7
+
+
+def test_files_of_upstreams_start_at_the_folder_of_the_file(tmp_path):
+    """As those of listeners do."""
+    settings = load_settings(
+        write(
+            tmp_path,
+            """
+            [upstream]
+            url = "https://gateway"
+            tls = { ca = "ca.pem" }
+            [[upstreams]]
+            name = "app"
+            targets = [{ url = "https://app:8443" }]
+            tls = { certificate = "own.pem", key = "/keys/own.key" }
+            """,
+        )
+    )
+    assert str(settings.upstream.url) == "https://gateway:443"
+    assert settings.upstream.tls.ca == tmp_path / "ca.pem"
+    assert settings.upstreams[0].tls.certificate == tmp_path / "own.pem"
+    assert settings.upstreams[0].tls.key == Path("/keys/own.key")

@@ -23,11 +23,19 @@ def _checked(upstream: UpstreamConfig, health: HealthSettings) -> CheckedUpstrea
     return CheckedUpstream(
         name=upstream.name,
         targets=tuple(
-            CheckedTarget(target.host, target.port, target.path, _rule(upstream, target, health))
+            CheckedTarget(
+                target.host,
+                target.port,
+                target.path,
+                _rule(upstream, target, health),
+                is_tls=target.is_tls,
+                server_name=(upstream.tls.server_name or target.host) if target.is_tls else None,
+            )
             for target in upstream.targets
         ),
         interval_seconds=health.interval_seconds,
         resolve_seconds=upstream.resolve_seconds,
+        tls=upstream.tls,
     )
 
 

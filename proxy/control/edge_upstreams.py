@@ -1,7 +1,9 @@
 """[upstream] and [[upstreams]] -> the upstreams that workers get."""
 
+from pathlib import Path
+
 from proxy.edge.config import EdgeConfig
-from proxy.edge.config_upstreams import EjectionConfig, TargetConfig, UpstreamConfig
+from proxy.edge.config_upstreams import EjectionConfig, TargetConfig, UpstreamConfig, UpstreamTlsConfig
 from proxy.settings import Settings
 from proxy.settings.types import UpstreamUrl
 from proxy.settings.upstreams import DEFAULT_NAME, UpstreamKeys
@@ -27,7 +29,8 @@ def to_upstream_configs(settings: Settings, config: EdgeConfig) -> tuple[Upstrea
 
 
 def _target(url: UpstreamUrl, weight: int) -> TargetConfig:
-    return TargetConfig(host=url.host, port=url.port, path=url.path, weight=weight)
+    is_tls = url.scheme == "https"
+    return TargetConfig(host=url.host, port=url.port, path=url.path, weight=weight, is_tls=is_tls)
 
 
 def _upstream(
@@ -60,4 +63,16 @@ def _upstream(
             statuses=keys.ejection.statuses,
         ),
         has_checks=keys.health is not None,
+        tls=UpstreamTlsConfig(
+            ca=_text(keys.tls.ca),
+            server_name=keys.tls.server_name,
+            certificate=_text(keys.tls.certificate),
+            key=_text(keys.tls.key),
+            verify=keys.tls.verify,
+        ),
+        proxy_protocol=keys.proxy_protocol,
     )
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

@@ -7,6 +7,7 @@ away.
 import asyncio
 import random
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,7 +17,9 @@ import orjson
 from yarl import URL
 
 from proxy.control.checks import Checked, CheckRule, after, fault_of
+from proxy.edge.config_upstreams import UpstreamTlsConfig
 from proxy.edge.target import Address, literal
+from proxy.edge.upstream_tls import ClientContext, TlsFileFault, load_client_context
 from proxy.telemetry import events, logs
 
 # What of a body is looked at.
@@ -35,6 +38,9 @@ class CheckedTarget:
     port: int
     path: str
     rule: CheckRule
+    is_tls: bool
+    # None: without TLS.
+    server_name: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,7 @@ class CheckedUpstream:
     targets: tuple[CheckedTarget, ...]
     interval_seconds: float
     resolve_seconds: float
+    tls: UpstreamTlsConfig
 
 
 @dataclass(slots=True)
@@ -52,6 +59,7 @@ class _Known:
     addresses: dict[tuple[str, int], tuple[Address, ...]] = field(default_factory=dict)
     resolve_at: float = 0.0
     checked: dict[str, Checked] = field(default_factory=dict)
+    context: ClientContext | None = None
 
 
 class HealthChecks:
@@ -93,13 +101,22 @@ class HealthChecks:
     async def _round(self, upstream: CheckedUpstream, known: _Known) -> None:
         """Ask every target once, and tell the workers when one is up or down now that was not."""
         await self._resolve(upstream, known)
+        fault = await self._load_context(upstream, known)
         limit = asyncio.Semaphore(_PARALLEL_COUNT)
+
+        async def checked(target: CheckedTarget, address: Address) -> str:
+            if fault and target.is_tls:
+                return fault
+            tls = known.context.context if known.context is not None and target.is_tls else None
+            async with limit:
+                return await ask(target, address, tls)
+
         wanted = [
             (target, address)
             for target in upstream.targets
             for address in _addresses(target, known.addresses)
         ]
-        faults = await asyncio.gather(*(_ask_limited(limit, target, address) for target, address in wanted))
+        faults = await asyncio.gather(*(checked(target, address) for target, address in wanted))
         found = {
             str(address): after(known.checked.get(str(address)), fault, target.rule)
             for (target, address), fault in zip(wanted, faults, strict=True)
@@ -108,6 +125,15 @@ class HealthChecks:
         self._log(upstream.name, before, found)
         if _ups(before) != _ups(found):
             await self._share(self._payload())
+
+    async def _load_context(self, upstream: CheckedUpstream, known: _Known) -> str:
+        """Files that were replaced count from this round on. -> what is wrong with them, empty when well."""
+        if any(target.is_tls for target in upstream.targets):
+            try:
+                known.context = await asyncio.to_thread(load_client_context, upstream.tls, known.context)
+            except TlsFileFault as fault:
+                return str(fault)
+        return ""
 
     def _payload(self) -> bytes:
         """Everything that is known, for workers that start later; an upstream without an answer is not
@@ -155,12 +181,7 @@ def _addresses(
     return (address,) if address is not None else resolved.get((target.host, target.port), ())
 
 
-async def _ask_limited(limit: asyncio.Semaphore, target: CheckedTarget, address: Address) -> str:
-    async with limit:
-        return await ask(target, address)
-
-
-async def ask(target: CheckedTarget, address: Address) -> str:
+async def ask(target: CheckedTarget, address: Address, tls: ssl.SSLContext | None) -> str:
     """One request on a connection of its own, as a client's would need one. -> the fault, empty when well."""
     rule = target.rule
     connector: aiohttp.BaseConnector
@@ -168,14 +189,20 @@ async def ask(target: CheckedTarget, address: Address) -> str:
         connector, authority = aiohttp.UnixConnector(target.path, force_close=True), "localhost"
     else:
         connector, authority = aiohttp.TCPConnector(force_close=True), str(address)
-    url = URL(f"http://{authority}{rule.path}", encoded=True)
+    url = URL(f"{'http' if tls is None else 'https'}://{authority}{rule.path}", encoded=True)
     timeout = aiohttp.ClientTimeout(total=rule.timeout_seconds)
     try:
         async with (
             aiohttp.ClientSession(
                 connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
             ) as session,
-            session.get(url, headers={"Host": rule.host}, allow_redirects=False) as response,
+            session.get(
+                url,
+                headers={"Host": rule.host},
+                allow_redirects=False,
+                ssl=tls or True,
+                server_hostname=target.server_name,
+            ) as response,
         ):
             body = await response.content.read(_BODY_BYTES) if rule.body_contains is not None else b""
             return fault_of(response.status, body, rule)

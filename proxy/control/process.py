@@ -32,6 +32,7 @@ from proxy.control.lists import Lists
 from proxy.control.ops import ops_application
 from proxy.control.policy import rules_from
 from proxy.control.state import State
+from proxy.control.upstream_files import check_upstream_files
 from proxy.errors import ConfigError, StoreError
 from proxy.settings import Settings, load_settings
 from proxy.settings.types import BindAddress
@@ -56,6 +57,7 @@ def load_running(config_path: Path | None, environ: Mapping[str, str]) -> Runnin
     """Raises ConfigError; nothing has been touched then."""
     settings = load_settings(config_path)
     check_listener_files(settings, config_path)
+    check_upstream_files(settings, config_path)
     return Running(settings, rules_from(settings), doors_from(settings, environ, config_path))
 
 

@@ -15,6 +15,7 @@ from proxy.edge.budget import RetryBudget
 from proxy.edge.config_upstreams import HOST_OF_TARGET, Balance, TargetConfig, UpstreamConfig
 from proxy.edge.target import Address, Target, TargetKey, literal
 from proxy.edge.timers import turns
+from proxy.edge.upstream_tls import ClientContext
 from proxy.edge.waiting import Waiting
 
 if TYPE_CHECKING:  # the context makes clusters; an exchange calls them
@@ -63,6 +64,7 @@ class Cluster:
         "_order",
         "_pick",
         "_ring",
+        "_tls",
         "_turn",
         "_up",
         "_usable",
@@ -78,7 +80,7 @@ class Cluster:
     # Called for each request; None: `arrange` has to see to it.
     take: Take
 
-    def __init__(self, context: "Context", config: UpstreamConfig) -> None:
+    def __init__(self, context: "Context", config: UpstreamConfig, tls: ClientContext | None = None) -> None:
         self._context = context
         self._addresses: dict[HostPort, tuple[Address, ...]] = {}
         self._allowed: list[bool] = []
@@ -96,13 +98,14 @@ class Cluster:
         self.names: tuple[HostPort, ...] = ()
         self.targets: list[Target] = []
         self.waiting = Waiting(context)
-        self.configure(config)
+        self.configure(config, tls)
 
     # ---- which targets there are
 
-    def configure(self, config: UpstreamConfig) -> None:
+    def configure(self, config: UpstreamConfig, tls: ClientContext | None) -> None:
         """Targets that stay keep their connections."""
         self.config = config
+        self._tls = tls
         self.deadlines.update(config)
         self.names = tuple(
             (target.host, target.port)
@@ -135,14 +138,22 @@ class Cluster:
         for wanted in self.config.targets:
             authority = authority_of(wanted)
             for address in self._addresses_of(wanted):
-                key = TargetKey(address, authority, self._host_line(authority))
+                key = TargetKey(
+                    address,
+                    authority,
+                    self._host_line(authority),
+                    self._tls if wanted.is_tls else None,
+                    self.config.tls.server_name or wanted.host,
+                    self.config.proxy_protocol,
+                )
                 weights[key] = weights.get(key, 0) + wanted.weight
         self.targets = []
         for key, weight in weights.items():
             target = before.pop(key, None) or Target(self, key, weight)
             target.weight = weight
             target.is_up = self._up.get(target.name, True)
-            target.pool.idle_count_limit = self.config.idle_count
+            if target.is_shared:
+                target.pool.idle_count_limit = self.config.idle_count
             self.targets.append(target)
         for gone in before.values():
             gone.retire()
@@ -167,6 +178,8 @@ class Cluster:
         self._order = [self._usable[index] for index in balance.schedule(weights)]
 
     def _addresses_of(self, target: TargetConfig) -> Sequence[Address]:
+        if target.is_tls and self._tls is None:
+            return ()  # its files have not been read yet
         if target.path:
             return (Address(socket.AF_UNIX, target.path),)
         address = literal(target.host, target.port)
@@ -363,4 +376,5 @@ def authority_of(target: TargetConfig) -> str:
     if target.path:
         return "localhost"
     host = f"[{target.host}]" if ":" in target.host else target.host
-    return host if target.port == 80 else f"{host}:{target.port}"
+    usual_port = 443 if target.is_tls else 80
+    return host if target.port == usual_port else f"{host}:{target.port}"

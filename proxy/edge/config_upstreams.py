@@ -20,6 +20,19 @@ class TargetConfig:
     port: int = 0
     path: str = ""
     weight: int = 1
+    is_tls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamTlsConfig:
+    """Of https targets. Paths: a worker reads the files itself. `server_name` None: the target's host; `ca`
+    None: the system's authorities."""
+
+    ca: str | None = None
+    server_name: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    verify: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,9 @@ class UpstreamConfig:
     ejection: EjectionConfig = EjectionConfig()
     # The control process asks the targets and tells in HEALTH frames.
     has_checks: bool = False
+    tls: UpstreamTlsConfig = UpstreamTlsConfig()
+    # Sent on each connection, which then belongs to one client's one request.
+    proxy_protocol: Literal["off", "v1", "v2"] = "off"
 
 
 def health_from_wire(payload: bytes) -> dict[str, dict[str, bool]]:

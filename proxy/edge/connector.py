@@ -2,7 +2,9 @@
 
 import asyncio
 import socket
+from typing import Any
 
+from proxy.edge import upstream_proxy_header
 from proxy.edge.cluster import Cluster
 from proxy.edge.context import Context
 from proxy.edge.exchange import Exchange
@@ -30,7 +32,7 @@ class Connector:
             async with asyncio.timeout(cluster.config.connect_seconds):
                 if target is None:
                     target = await self._first_target(exchange, cluster)
-                upstream = await self._open(target)
+                upstream = await self._open(exchange, target)
         except TimeoutError:
             status = 504
         except OSError:
@@ -50,9 +52,10 @@ class Connector:
             raise OSError("no name of the upstream has an address")
         return target
 
-    async def _open(self, target: Target) -> UpstreamConnection:
-        loop = self._context.loop
-        address = target.key.address
+    async def _open(self, exchange: Exchange, target: Target) -> UpstreamConnection:
+        """The socket, what it says of the client, TLS: in this order, as HAProxy's protocol has it."""
+        loop, key = self._context.loop, target.key
+        address = key.address
         endpoint = socket.socket(address.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             if address.is_local:
@@ -63,10 +66,31 @@ class Connector:
                     socket.SOL_SOCKET, socket.SO_RCVBUF, target.cluster.config.receive_buffer_bytes
                 )
             await loop.sock_connect(endpoint, address.location)
+            if key.proxy_protocol != "off":
+                await loop.sock_sendall(endpoint, _header_of(exchange, key.proxy_protocol))
             _, upstream = await loop.create_connection(
-                lambda: UpstreamConnection(self._context, target), sock=endpoint
+                lambda: UpstreamConnection(self._context, target), sock=endpoint, **self._tls_options(target)
             )
         except BaseException:
             endpoint.close()
             raise
         return upstream
+
+    def _tls_options(self, target: Target) -> dict[str, Any]:
+        """The handshake has what is left of connect_seconds; its own limit is asyncio's default otherwise."""
+        if target.key.tls is None:
+            return {}
+        return {
+            "ssl": target.key.tls.context,
+            "server_hostname": target.key.server_name,
+            "ssl_handshake_timeout": target.cluster.config.connect_seconds,
+            "ssl_shutdown_timeout": self._context.config.linger_seconds,
+        }
+
+
+def _header_of(exchange: Exchange, version: upstream_proxy_header.Version) -> bytes:
+    transport = exchange.client.transport
+    source, destination = upstream_proxy_header.endpoints(
+        exchange.codec.client, transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+    )
+    return upstream_proxy_header.header(version, source, destination)

@@ -12,6 +12,7 @@ from proxy.edge.config_upstreams import HOST_OF_TARGET
 from proxy.edge.entrance import Entrance, listener_config
 from proxy.edge.pace import Pace
 from proxy.edge.timers import Deadlines, Wheel
+from proxy.edge.upstream_tls import ClientContext, load_client_contexts
 from proxy.edge.upstreams import Upstreams
 
 if TYPE_CHECKING:  # connection.py imports this module
@@ -126,14 +127,23 @@ class Context:
     async def configure(self, config: EdgeConfig) -> None:
         """All or nothing: raises ValueError naming the key, and everything stays as it was."""
         keyrings = await asyncio.to_thread(load_keyrings, config.listeners, self.keyrings)
-        self.apply(config, keyrings)
+        contexts = await asyncio.to_thread(
+            load_client_contexts, config.every_upstream(), self.upstreams.contexts
+        )
+        self.apply(config, keyrings, contexts)
         await self.listeners.open()
 
-    def apply(self, config: EdgeConfig, keyrings: dict[str, Keyring] | None = None) -> None:
-        """As `configure`, for the listeners that are open; without `keyrings` those that are loaded stay."""
+    def apply(
+        self,
+        config: EdgeConfig,
+        keyrings: dict[str, Keyring] | None = None,
+        contexts: dict[str, ClientContext] | None = None,
+    ) -> None:
+        """As `configure`, for the listeners that are open; without `keyrings` and `contexts` those that are
+        loaded stay."""
         deadlines = Deadlines.of(config)
         tables = gate_config(config)
-        self.upstreams.configure(config)
+        self.upstreams.configure(config, contexts)
         self.gate.configure(tables)
         self.config = config
         self.deadlines = deadlines

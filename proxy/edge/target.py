@@ -3,10 +3,11 @@
 import ipaddress
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from proxy.edge.ejection import Streak
 from proxy.edge.pool import Pool
+from proxy.edge.upstream_tls import ClientContext
 
 if TYPE_CHECKING:  # cluster.py imports this module
     from proxy.edge.cluster import Cluster
@@ -52,6 +53,10 @@ class TargetKey:
     authority: str
     # Replaces the second line of each head, which is Host; None: as the codec made it.
     host_line: bytes | None
+    # None: without TLS.
+    tls: ClientContext | None
+    server_name: str
+    proxy_protocol: Literal["off", "v1", "v2"]
 
 
 class Target:
@@ -64,6 +69,7 @@ class Target:
         "ejection_repeats",
         "failure_count",
         "in_flight",
+        "is_shared",
         "is_suspect",
         "is_up",
         "key",
@@ -79,7 +85,9 @@ class Target:
         self.key = key
         self.name = str(key.address)
         self.weight = weight
-        self.pool = Pool(cluster.config.idle_count)
+        # A connection that speaks for one client is not kept for another.
+        self.is_shared = key.proxy_protocol == "off"
+        self.pool = Pool(cluster.config.idle_count if self.is_shared else 0)
         # Exchanges on their way to it or at it; counted only while the upstream has a choice to make.
         self.in_flight = 0
         self.open_count = 0

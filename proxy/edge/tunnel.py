@@ -42,6 +42,9 @@ class TunnelEnd(asyncio.Protocol):
         if other.has_ended:
             self._tunnel.close()
         elif other.is_open:
+            if not other.transport.can_write_eof():  # TLS to the upstream knows one end for both directions
+                self._tunnel.close()
+                return True
             other.is_open = False
             other.transport.write_eof()
         return True

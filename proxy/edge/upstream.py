@@ -218,7 +218,8 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if error is not None:
             self._context.count("upstream_resets")
-            self._salvage()
+            if self.target.key.tls is None:  # otherwise the kernel holds ciphertext
+                self._salvage()
         if self.exchange is not None:
             self.exchange.upstream_lost(self)
 

@@ -7,6 +7,7 @@ import orjson
 
 from proxy.edge.cluster import Cluster, Take
 from proxy.edge.config import EdgeConfig
+from proxy.edge.upstream_tls import ClientContext
 
 if TYPE_CHECKING:  # the context makes this
     from proxy.edge.context import Context
@@ -16,7 +17,7 @@ if TYPE_CHECKING:  # the context makes this
 class Upstreams:
     """`takes` and `clusters` go by route index. `takes` stays one list, connections hold on to it."""
 
-    __slots__ = ("_by_name", "_context", "_health", "clusters", "takes")
+    __slots__ = ("_by_name", "_context", "_health", "clusters", "contexts", "takes")
 
     def __init__(self, context: "Context") -> None:
         self._context = context
@@ -24,25 +25,29 @@ class Upstreams:
         # For an upstream that comes back with a configuration before its next report.
         self._health: dict[str, Mapping[str, bool]] = {}
         self.clusters: list[Cluster] = []
+        # By the upstream's name: those with https targets.
+        self.contexts: Mapping[str, ClientContext] = {}
         self.takes: list[Take] = []
 
-    def configure(self, config: EdgeConfig) -> None:
+    def configure(self, config: EdgeConfig, contexts: Mapping[str, ClientContext] | None = None) -> None:
         """Raises ValueError naming the route whose upstream does not exist; then everything stays as it
-        was."""
+        was. Without `contexts` those that are loaded stay."""
         upstreams = config.every_upstream()
         names = {upstream.name for upstream in upstreams}
         for index, route in enumerate(config.routes):
             if route.upstream not in names:
                 raise ValueError(f"routes.{index}.upstream: there is no upstream {route.upstream!r}")
+        if contexts is not None:
+            self.contexts = contexts
         before, self._by_name = self._by_name, {}
         self.clusters = []
         for upstream in upstreams:
-            cluster = before.pop(upstream.name, None)
+            cluster, tls = before.pop(upstream.name, None), self.contexts.get(upstream.name)
             if cluster is None:
-                cluster = Cluster(self._context, upstream)
+                cluster = Cluster(self._context, upstream, tls)
                 cluster.take_health(self._health.get(upstream.name, {}))
             else:
-                cluster.configure(upstream)
+                cluster.configure(upstream, tls)
             self._by_name[upstream.name] = cluster
         self.clusters = [self._by_name[route.upstream] for route in config.routes]
         self.changed()

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from proxy.settings.cross_listeners import listener_faults
 from proxy.settings.model import Settings
 from proxy.settings.toml_lines import KeyPath
-from proxy.settings.upstreams import DEFAULT_NAME
+from proxy.settings.types import UpstreamUrl
+from proxy.settings.upstreams import DEFAULT_NAME, UpstreamKeys
 
 Fault = tuple[KeyPath, str]
 
@@ -16,6 +17,7 @@ Fault = tuple[KeyPath, str]
 def cross_faults(settings: Settings) -> Iterator[Fault]:
     yield from listener_faults(settings)
     yield from _upstream_names(settings)
+    yield from _upstream_keys(settings)
     yield from _engine(settings)
     yield from _route_names(settings)
     yield from _route_upstreams(settings)
@@ -50,6 +52,20 @@ def _upstream_names(settings: Settings) -> Iterator[Fault]:
         elif upstream.name in seen:
             yield key, f"{upstream.name!r} is another upstream's name too; a route could name either"
         seen.add(upstream.name)
+
+
+def _upstream_keys(settings: Settings) -> Iterator[Fault]:
+    """What is of no use, or cannot go together."""
+    tables: list[tuple[KeyPath, UpstreamKeys, tuple[UpstreamUrl, ...]]] = [
+        (("upstream",), settings.upstream, (settings.upstream.url,))
+    ]
+    for index, named in enumerate(settings.upstreams):
+        tables.append((("upstreams", index), named, tuple(target.url for target in named.targets)))
+    for key, keys, urls in tables:
+        if keys.tls.model_fields_set and not any(url.scheme == "https" for url in urls):
+            yield (*key, "tls"), "belongs to targets that begin with https://, and there is none"
+        if keys.health is not None and keys.proxy_protocol != "off":
+            yield (*key, "health"), "cannot be used with proxy_protocol: checks do not send its header"
 
 
 def _engine(settings: Settings) -> Iterator[Fault]:

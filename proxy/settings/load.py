@@ -20,6 +20,7 @@ from proxy.settings import listeners
 from proxy.settings.cross import cross_faults
 from proxy.settings.model import ENVIRONMENT_PREFIX, Settings, lists_folder
 from proxy.settings.toml_lines import KeyPath, key_lines, nearest_line
+from proxy.settings.upstreams import with_absolute_files
 
 DEFAULT_CONFIG_NAME = "sentra.toml"
 
@@ -204,6 +205,8 @@ def _with_absolute_paths(settings: Settings, base: Path, places: _Places) -> Set
         update={
             "lists": lists,
             "listeners": _absolute_listeners(settings, base, places),
+            "upstream": with_absolute_files(settings.upstream, base),
+            "upstreams": tuple(with_absolute_files(upstream, base) for upstream in settings.upstreams),
             "blocklist": blocklist,
             "state": state,
             "control": control,

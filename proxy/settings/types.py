@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Pl
 from pydantic_settings import NoDecode
 
 _UNIX_PATH_BYTES = 107
+_PORTS = {"http": 80, "https": 443}
 _LABEL = re.compile(r"^(?!-)[a-z0-9_-]{1,63}(?<!-)$")
 
 
@@ -33,7 +34,7 @@ class UpstreamUrl(NamedTuple):
 
     host: str
     port: int
-    scheme: Literal["http", "unix"] = "http"
+    scheme: Literal["http", "https", "unix"] = "http"
     path: str = ""
 
     def __str__(self) -> str:
@@ -108,13 +109,14 @@ def _upstream_url(value: object) -> UpstreamUrl:
         port = parts.port
     except ValueError as error:
         raise ValueError(f"must be a URL such as http://gateway:8080 ({error})") from error
-    if parts.scheme != "http":
-        raise ValueError("must begin with http:// or unix:/")
+    if parts.scheme not in _PORTS:
+        raise ValueError("must begin with http://, https:// or unix:/")
     if not parts.hostname or parts.username is not None or parts.query or parts.fragment:
         raise ValueError("must name a host and nothing but a host and a port")
     if parts.path not in ("", "/"):
         raise ValueError("must not have a path: paths travel to the upstream as they are")
-    return UpstreamUrl(parts.hostname, port if port is not None else 80)
+    scheme: Literal["http", "https"] = "https" if parts.scheme == "https" else "http"
+    return UpstreamUrl(parts.hostname, port if port is not None else _PORTS[scheme], scheme)
 
 
 def _unix_url(path: str) -> UpstreamUrl:

@@ -1,6 +1,7 @@
 """[upstream] and [[upstreams]]: what requests are sent to, and how."""
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -57,6 +58,30 @@ class HealthSettings(Section):
         return value
 
 
+class UpstreamTlsSettings(Section):
+    """`tls`: how https targets are spoken to, and what they must prove."""
+
+    ca: Path | None = None
+    server_name: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9._:-]{1,253}$")] = None
+    certificate: Path | None = None
+    key: Path | None = None
+    verify: bool = True
+
+    @field_validator("key")
+    @classmethod
+    def _belongs_to_a_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if "certificate" in info.data and (value is None) is not (info.data["certificate"] is None):
+            raise ValueError("belongs to certificate: give both or none")
+        return value
+
+    @field_validator("verify")
+    @classmethod
+    def _trusts_somebody(cls, value: bool, info: ValidationInfo) -> bool:
+        if not value and info.data.get("ca") is not None:
+            raise ValueError("is false, so ca is of no use; leave one of them out")
+        return value
+
+
 class UpstreamKeys(Section):
     """What both kinds of table know."""
 
@@ -76,6 +101,11 @@ class UpstreamKeys(Section):
     retries: RetrySettings = RetrySettings()
     ejection: EjectionSettings = EjectionSettings()
     health: HealthSettings | None = None
+    tls: UpstreamTlsSettings = UpstreamTlsSettings()
+    proxy_protocol: Literal["off", "v1", "v2"] = "off"
+
+
+Table = TypeVar("Table", bound=UpstreamKeys)
 
 
 class UpstreamSettings(UpstreamKeys):
@@ -104,3 +134,12 @@ class NamedUpstreamSettings(UpstreamKeys):
         if repeated := sorted({url for url in urls if urls.count(url) > 1}):
             raise ValueError(f"two targets are {repeated[0]}; give one of them more weight")
         return value
+
+
+def with_absolute_files(table: Table, base: Path) -> Table:
+    """Relative paths start at the folder of the settings' file."""
+    paths = {name: getattr(table.tls, name) for name in ("ca", "certificate", "key")}
+    absolute = {name: base / path for name, path in paths.items() if path is not None}
+    if not absolute:
+        return table
+    return table.model_copy(update={"tls": table.tls.model_copy(update=absolute)})

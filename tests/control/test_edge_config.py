@@ -71,7 +71,8 @@ path = "/page"
 upstream = "app"
 [[upstreams]]
 name = "app"
-targets = [{ url = "http://[::1]:82", weight = 3 }, { url = "unix:/run/app.sock" }]
+targets = [{ url = "https://[::1]:82", weight = 3 }, { url = "unix:/run/app.sock" }]
+tls = { ca = "/ca", server_name = "in.example", certificate = "/own", key = "/key" }
 balance = "client_hash"
 host_header = "target"
 idle_count = 20
@@ -148,12 +149,17 @@ def test_every_key_of_an_upstream_reaches_the_workers(tmp_path):
         for field in fields(UpstreamConfig)
         if getattr(made, field.name) == getattr(plain, field.name)
     ]
-    assert same == []
-    assert made.targets == (TargetConfig("::1", 82, weight=3), TargetConfig(path="/run/app.sock"))
+    # It excludes checks, see below.
+    assert same == ["proxy_protocol"]
+    assert made.targets == (
+        TargetConfig("::1", 82, weight=3, is_tls=True),
+        TargetConfig(path="/run/app.sock"),
+    )
 
 
 @pytest.mark.parametrize(
-    "line", ['url = "unix:/run/app.sock"', 'balance = "client_hash"', "resolve_seconds = 1"]
+    "line",
+    ['url = "unix:/run/app.sock"', 'url = "https://a"', 'balance = "client_hash"', 'proxy_protocol = "v2"'],
 )
 def test_upstream_with_more_than_its_plain_fields_travels_whole(tmp_path, line: str):
     """The plain fields can not say it; the name keeps its routes."""
@@ -162,6 +168,15 @@ def test_upstream_with_more_than_its_plain_fields_travels_whole(tmp_path, line: 
     config = to_edge_config(load_settings(path))
     assert [upstream.name for upstream in config.upstreams] == ["default"]
     assert config.every_upstream() == config.upstreams
+    assert EdgeConfig.from_wire(config.to_wire()) == config
+
+
+def test_verification_that_is_off_reaches_the_workers(tmp_path):
+    """The one key of `tls` that the other ones exclude."""
+    path = tmp_path / "sentra.toml"
+    path.write_text('[upstream]\nurl = "https://a"\nproxy_protocol = "v2"\ntls = { verify = false }\n')
+    (upstream,) = to_edge_config(load_settings(path)).upstreams
+    assert (upstream.tls.verify, upstream.proxy_protocol) == (False, "v2")
 
 
 def test_routes_reach_rust_whole(tmp_path):

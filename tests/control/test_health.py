@@ -12,7 +12,9 @@ from proxy.control.checks import Checked, CheckRule, after, fault_of
 from proxy.control.process import reload
 from proxy.frames import Kind
 from tests.control.conftest import Pod, until
+from tests.support.authority import Authority
 from tests.support.origin import Origin, OriginConnection, answer
+from tests.support.tls_origin import TlsOrigin
 
 RULE = CheckRule("/", "a", 1.0, healthy_count=2, unhealthy_count=3, statuses=(200,), body_contains=None)
 
@@ -91,6 +93,9 @@ class Checking:
 
     async def start(self, health: str, urls: list[str] | None = None) -> None:
         self.configure(health, urls)
+        await self.run()
+
+    async def run(self) -> None:
         await self.pod.start()
         self.task = asyncio.ensure_future(self.pod.control.health.run_forever())
 
@@ -183,6 +188,31 @@ async def test_unix_socket_is_checked_like_any_target(checking: Checking, tmp_pa
     await origin.start(path=path)
     await checking.start(f'path = "/", {FAST}', [f"unix:{path}"])
     await until(lambda: checking.ups() == {f"unix:{path}": True}, "it is up")
+    await origin.close()
+
+
+async def test_https_target_is_checked_over_tls_by_its_own_rules(checking: Checking, tmp_path: Path):
+    """What requests would not believe is no healthy target; files that were replaced are read anew."""
+    authority = Authority(tmp_path / "authority")
+    origin = TlsOrigin(authority.issue("up", "up.example"))
+    await origin.start()
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(authority.certificate.read_bytes())
+    name = f"127.0.0.1:{origin.port}"
+    tls = f'tls = {{ ca = "{ca}", server_name = "up.example" }}'
+    checking.pod.configure(
+        f'[[upstreams]]\nname = "tyk"\ntargets = [{{ url = "https://{name}" }}]\n{tls}\n'
+        f'health = {{ path = "/", {FAST} }}\n'
+    )
+    await checking.run()
+    await until(lambda: checking.ups() == {name: True}, "it is up")
+    assert (origin.names[0], origin.heads[0].get("host")) == ("up.example", name)
+    ca.write_bytes(Authority(tmp_path / "other").certificate.read_bytes())
+    await until(lambda: checking.ups() == {name: False}, "nobody vouches for it")
+    ca.unlink()
+    await until(
+        lambda: "cannot be read" in checking.pod.control.health.notes("tyk")[name].note, "the note says so"
+    )
     await origin.close()
 
 

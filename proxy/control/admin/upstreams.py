@@ -57,4 +57,4 @@ def default_upstream_text(config: EdgeConfig) -> str:
     if target.path:
         return f"unix:{target.path}"
     host = f"[{target.host}]" if ":" in target.host else target.host
-    return f"http://{host}:{target.port}"
+    return f"{'https' if target.is_tls else 'http'}://{host}:{target.port}"

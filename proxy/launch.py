@@ -1,11 +1,12 @@
 """Settings -> what the supervisor is told: where to listen, how many, how long a stop may take."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 from proxy.settings import ListenerSettings, Settings
 from proxy.settings.types import UnixBind
-from proxy.supervisor import ListenerAddress, SupervisorOptions, available_cpu_count
+from proxy.supervisor import ListenerAddress, SupervisorOptions, available_cpu_count, python_module
 
 # Between a worker's own end of draining and its being killed: time to write its last lines.
 _DRAIN_GRACE_SECONDS = 0.5
@@ -18,8 +19,13 @@ def supervisor_options(
     gateway_listen: tuple[str, int] | None = None,
     stop_seconds: float = 5.0,
     ready_command: tuple[str, ...] = (),
+    takes_over: bool = False,
+    successor_command: tuple[str, ...] = (),
 ) -> SupervisorOptions:
-    """`gateway_listen`: start the demo gateway there. `stop_seconds`: for control and gateway."""
+    """`gateway_listen`: start the demo gateway there. `stop_seconds`: for control and gateway.
+
+    `takes_over`, `successor_command`: see `SupervisorOptions`.
+    """
     edge, control = settings.edge, settings.control
     return SupervisorOptions(
         runtime_directory=settings.state.run,
@@ -33,6 +39,9 @@ def supervisor_options(
         drain_seconds=edge.timeouts.drain_seconds + _DRAIN_GRACE_SECONDS,
         stop_seconds=stop_seconds,
         ready_command=ready_command,
+        takes_over=takes_over,
+        successor_command=successor_command,
+        python_path=os.environ.get("PYTHONPATH", ""),
     )
 
 
@@ -49,3 +58,9 @@ def _address(listener: ListenerSettings) -> ListenerAddress:
         return ListenerAddress(listener.name, bind.host, bind.port)
     made = ListenerAddress(listener.name, path=bind.path)
     return made if listener.unix_mode is None else replace(made, mode=listener.unix_mode)
+
+
+def successor_command(config_path: Path | None) -> tuple[str, ...]:
+    """Starts `sentra-proxy run` again, in the place of the one that runs."""
+    config = () if config_path is None else ("--config", str(config_path))
+    return (*python_module("proxy"), "run", "--take-over", *config)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from proxy.cli import commands, compile_lists, diff_files, inspect_file, replay_log
+from proxy.cli import commands, compile_lists, diff_files, inspect_file, replay_log, running
 
 _DURATION = re.compile(r"^(\d{1,10})(s|m|h|d|w)?$")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -24,7 +24,22 @@ def parser() -> argparse.ArgumentParser:
 
     run = verbs.add_parser("run", help="serve until a signal")
     _add_config(run)
+    run.add_argument(
+        "--take-over",
+        action="store_true",
+        help="take the listening sockets of the sentra-proxy that runs; it drains once this one serves",
+    )
     run.set_defaults(command=commands.run)
+
+    restart = verbs.add_parser(
+        "restart", help="replace the running program; no connection is refused or lost"
+    )
+    _add_config(restart)
+    restart.set_defaults(command=running.restart)
+
+    reload = verbs.add_parser("reload", help="read configuration and lists again, as SIGHUP does")
+    _add_config(reload)
+    reload.set_defaults(command=running.reload)
 
     quickstart = verbs.add_parser("quickstart", help="everything on this machine, with a demo gateway")
     quickstart.add_argument(

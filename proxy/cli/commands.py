@@ -23,7 +23,14 @@ def run(parsed: argparse.Namespace) -> int:
     settings = load_settings(path)
     doors_from(settings, os.environ, path)
     check_listener_files(settings, path)
-    supervisor.become(launch.supervisor_options(settings, path))
+    supervisor.become(
+        launch.supervisor_options(
+            settings,
+            path,
+            takes_over=parsed.take_over,
+            successor_command=launch.successor_command(path),
+        )
+    )
 
 
 def quickstart(parsed: argparse.Namespace) -> int:

@@ -191,9 +191,10 @@ class Links:
         ]
 
     def attached(self, link: Link) -> None:
+        # Two processes of one slot are well: one drains, and what it has open hears of blocks like the rest.
         for other in tuple(self._links):
-            if other is not link and other.slot == link.slot:
-                other.abort()  # its process is gone, its socket not yet
+            if other is not link and (other.slot, other.process_id) == (link.slot, link.process_id):
+                other.abort()  # it has attached again, and its old socket is not gone yet
         self._links.add(link)
         logs.logger().info(events.WORKER_ATTACHED, slot=link.slot, process_id=link.process_id)
         link.send(self._attach_frames)

@@ -334,6 +334,11 @@ class ClientConnection(asyncio.Protocol):
         """Between two requests, with nothing of the next one here."""
         return self.phase == HEAD and not self._has_head_deadline and not self._held
 
+    def has_been_idle(self, turns: int) -> bool:
+        """For so long that no next request is likely to be on its way."""
+        idle_turns = self._wheel.turn + self.context.deadlines.keepalive - self.deadline
+        return self.is_idle and idle_turns >= turns
+
     @property
     def is_fresh(self) -> bool:
         """Nothing has come yet."""

@@ -64,15 +64,18 @@ def find_gone(context: Context) -> None:
         by_descriptor[number].leave()
 
 
-def close_idle(context: Context, *, with_fresh: bool) -> None:
-    """Close keep-alive connections between two requests, except those whose next request is already in the
-    socket."""
+def close_idle(context: Context, *, quiet_turns: int, with_fresh: bool) -> None:
+    """Close keep-alive connections that have been between two requests for so long, except those whose next
+    request is already in the socket.
+
+    A client that has just been answered is likely to ask again this moment, and a request that meets a
+    closed connection is one that failed: it is answered instead, with `Connection: close`.
+    """
     poll = select.poll()
     by_descriptor: dict[int, ClientConnection] = {}
     for connection in context.connections:
-        if (
-            connection.is_idle or (with_fresh and connection.is_fresh)
-        ) and not connection.transport.is_closing():
+        is_over = connection.has_been_idle(quiet_turns) or (with_fresh and connection.is_fresh)
+        if is_over and not connection.transport.is_closing():
             number = sockets.descriptor(connection.transport)
             by_descriptor[number] = connection
             poll.register(number, select.POLLIN)

@@ -18,8 +18,11 @@ from proxy.edge.link import Link
 from proxy.edge.listener import Endpoint, Listeners
 from proxy.edge.lists import Lists
 from proxy.edge.resolver import Resolver
+from proxy.edge.timers import TURN_SECONDS
 
 _DRAIN_ROUND_SECONDS: Final = 0.02
+# How long a connection must have been idle to be closed by a drain; half of the drain when that is shorter.
+_QUIET_SECONDS: Final = 1.0
 
 
 class Worker:
@@ -86,9 +89,11 @@ class Worker:
         context = self.context
         started = context.loop.time()
         elapsed = 0.0
+        quiet_turns = int(min(_QUIET_SECONDS, context.config.drain_seconds / 2) / TURN_SECONDS)
         while not context.is_empty and elapsed < context.config.drain_seconds:
             # A client that has connected and not yet sent anything gets a moment, not its head deadline.
-            patrol.close_idle(context, with_fresh=elapsed > context.config.linger_seconds)
+            with_fresh = elapsed > context.config.linger_seconds
+            patrol.close_idle(context, quiet_turns=quiet_turns, with_fresh=with_fresh)
             await asyncio.sleep(_DRAIN_ROUND_SECONDS)
             elapsed = context.loop.time() - started
 

@@ -34,12 +34,27 @@ class ChildSpec:
 class Child:
     """The mutable record of one spec. Times are monotonic seconds."""
 
-    __slots__ = ("_ready_at", "failures", "has_been_ready", "process", "restart_at", "spec")
+    __slots__ = (
+        "_ready_at",
+        "failures",
+        "has_been_ready",
+        "is_wanted",
+        "kill_at",
+        "process",
+        "restart_at",
+        "restart_delay",
+        "spec",
+    )
 
     def __init__(self, spec: ChildSpec) -> None:
         self.spec = spec
         self.process: subprocess.Popen[bytes] | None = None
         self.restart_at: float | None = None
+        self.restart_delay = 0.0
+        # Set once it was asked to end.
+        self.kill_at: float | None = None
+        # False: it is not started again when it has ended.
+        self.is_wanted = True
         self.failures = 0
         self.has_been_ready = False
         self._ready_at: float | None = None
@@ -70,16 +85,22 @@ class Child:
         self._ready_at = now
         self.has_been_ready = True
 
-    def mark_exited(self, now: float) -> float:
-        """Plan the restart; returns the delay in seconds."""
+    def mark_exited(self, now: float) -> None:
+        """Plan the restart, unless it is not wanted any more."""
         if self._ready_at is not None and now - self._ready_at >= STEADY_SECONDS:
             self.failures = 0
-        delay = RESTART_DELAYS_SECONDS[min(self.failures, len(RESTART_DELAYS_SECONDS) - 1)]
+        self.restart_delay = RESTART_DELAYS_SECONDS[min(self.failures, len(RESTART_DELAYS_SECONDS) - 1)]
         self.failures += 1
         self.process = None
         self._ready_at = None
-        self.restart_at = now + delay
-        return delay
+        self.kill_at = None
+        self.restart_at = now + self.restart_delay if self.is_wanted else None
+
+    def ask_to_end(self, kill_at: float) -> None:
+        """SIGTERM now; whoever watches it kills it at that time."""
+        self.kill_at = kill_at
+        self.restart_at = None
+        self.send(signal.SIGTERM)
 
     def send(self, number: signal.Signals) -> None:
         """Nothing happens when it has ended already."""

@@ -1,28 +1,31 @@
-"""Child specs -> running children: started, watched, restarted, stopped in order, by one selector."""
+"""Child specs -> a running program: started, handed over or taken over, stopped in order, by one selector."""
 
 import os
 import selectors
 import signal
-import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from proxy.supervisor import events
+from proxy.supervisor import events, notify, signals
 from proxy.supervisor.child import Child, ChildSpec, dying_with
+from proxy.supervisor.desk import Desk, Estate
+from proxy.supervisor.door import Door
+from proxy.supervisor.nursery import Nursery
 from proxy.supervisor.options import child_environment
-from proxy.supervisor.relay import ChildOutput, Output
+from proxy.supervisor.takeover import Takeover
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+CONTROL = "control"
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD)
 # A child's exit status that says "not startable like this": a configuration it refuses, a port it cannot
 # have.
 _REFUSED_STATUS = 2
-_FLUSH_SECONDS = 0.2
 # `timeout` signals a process and its group: what follows so closely is the same wish.
 _SAME_SIGNAL_SECONDS = 0.3
+_NEVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,81 +35,133 @@ class Hooks:
     on_worker_exit: Callable[[int, int, int], None]
     """(slot, process id, status) of a worker that ended without being asked to; negative status = signal."""
     on_stopping: Callable[[], None]
-    """Before the first SIGTERM: nothing new may arrive from here on."""
+    """The program ends: before the first SIGTERM, nothing new may arrive from here on."""
+    on_leaving: Callable[[], None]
+    """This supervisor ends and another one has the queues."""
 
 
 @dataclass(frozen=True, slots=True)
-class StopTimes:
+class Times:
     drain_seconds: float
     stop_seconds: float
+    takeover_seconds: float
 
 
 class Supervisor:
-    """`run` returns the exit status: 0 after a signal, 2 when a child refused the first start."""
+    """`run` returns the exit status: 0 after a signal, 2 when a child refused the first start.
+
+    With a `takeover` control is started alone, the workers follow when it serves, and any failure before all
+    of them do ends us (status 1) and leaves the old program as it was.
+    """
 
     def __init__(
-        self, specs: Sequence[ChildSpec], hooks: Hooks, times: StopTimes, ready_command: Sequence[str] = ()
+        self,
+        specs: Sequence[ChildSpec],
+        hooks: Hooks,
+        times: Times,
+        *,
+        directory: Path,
+        estate: Estate,
+        takeover: Takeover | None = None,
+        ready_command: Sequence[str] = (),
     ) -> None:
-        self._children = [Child(spec) for spec in specs]
         self._hooks = hooks
+        self._times = times
+        self._takeover = takeover
         self._ready_command = ready_command
         self._ready_process: subprocess.Popen[bytes] | None = None
         self._selector = selectors.DefaultSelector()
-        self._output = Output(self._selector)
-        self._is_pretty = sys.stderr.isatty()
-        self._pipes: dict[int, ChildOutput] = {}
-        self._stop_phases = [
-            ([child for child in self._children if child.spec.is_worker], times.drain_seconds),
-            ([child for child in self._children if not child.spec.is_worker], times.stop_seconds),
-        ]
-        self._phase: int | None = None
-        self._phase_deadline = 0.0
-        self._stopping_since = 0.0
+        children = [Child(spec) for spec in specs]
+        self._nursery = Nursery(children, self._selector, self._on_child_ready, self._on_child_exit)
+        self._control = next(child for child in children if child.spec.name == CONTROL)
+        self.log = self._nursery.log
+        self._desk = Desk(self, estate)
+        self._door = Door(directory, self._selector, self._desk.take, self._desk.gone)
+        self._to_start = _start_groups(children, self._control, is_takeover=takeover is not None)
+        self._start_deadline = _NEVER
         self._was_ready = False
+        self._on_control_ended: Callable[[], None] | None = None
+        self._stop_groups: list[list[Child]] = []
+        self._stopping_since: float | None = None
+        self._abandoned_for = ""
         self._status = 0
 
     def run(self) -> int:
-        with self._wakeups():
-            for child in self._children:
-                self._start(child)
+        with signals.heard(self._selector, _SIGNALS, self._on_signal):
+            if self._takeover is None:
+                self._open_door()
+            else:
+                self._start_deadline = time.monotonic() + self._times.takeover_seconds
+                self._takeover.watch(self._selector, self._abandon, self._inherit)
+            self._start_next_group()
             while not self._has_stopped():
                 for key, _ in self._selector.select(self._seconds_to_next_turn()):
                     key.data()
-                self._reap()
-                self._restart_due()
-                self._advance_stop()
-                self._resume_pipes()
+                self._turn()
         if self._ready_process is not None:
             self._ready_process.wait()
-        self._log(events.SUPERVISOR_STOPPED, status=self._status)
-        self._output.flush(_FLUSH_SECONDS)
+        self.log(events.SUPERVISOR_STOPPED, status=self._status)
+        self._nursery.flush()
         self._selector.close()
         return self._status
 
-    # ------------------------------------------------------------ life of a child
+    def _turn(self) -> None:
+        if self._ready_process is not None and self._ready_process.poll() is not None:
+            self._ready_process = None
+        self._nursery.reap()
+        self._desk.reap()
+        self._nursery.restart_due()
+        self._nursery.kill_overdue()
+        if time.monotonic() >= self._start_deadline:
+            self._abandon(f"it did not serve within {self._times.takeover_seconds:g} s")
+        self._advance_stop()
+        self._nursery.resume_pipes()
 
-    def _start(self, child: Child) -> None:
-        try:
-            process = child.spawn()
-        except OSError as error:
-            # Out of processes or memory: later there may be room.
-            delay = child.mark_exited(time.monotonic())
-            self._log(events.CHILD_EXITED, child, level="error", error=str(error), restart_seconds=delay)
+    def _seconds_to_next_turn(self) -> float | None:
+        moment = min(self._nursery.next_turn_at(), self._start_deadline)
+        return None if moment == _NEVER else max(0.0, moment - time.monotonic())
+
+    @property
+    def _is_stopping(self) -> bool:
+        return self._stopping_since is not None
+
+    # ------------------------------------------------------------ starting
+
+    def _start_next_group(self) -> None:
+        for child in self._to_start.pop(0):
+            self._nursery.start(child)
+
+    def _on_child_ready(self, _: Child) -> None:
+        if self._was_ready or self._is_stopping:
             return
-        if process.stdout is None:
-            raise RuntimeError("invariant: a child is spawned with a pipe")
-        self._log(events.CHILD_STARTED, child, pid=process.pid)
-        self._pipes[process.pid] = ChildOutput(
-            process.stdout, self._output, self._selector, lambda: self._on_child_ready(child)
-        )
+        waiting = [child for group in self._to_start for child in group]
+        started = [child for child in self._nursery.children if child not in waiting]
+        if not all(child.has_been_ready for child in started):
+            return
+        if waiting:
+            self._start_next_group()
+        else:
+            self._become_ready()
 
-    def _on_child_ready(self, child: Child) -> None:
-        child.mark_ready(time.monotonic())
-        self._log(events.CHILD_READY, child)
-        if not self._was_ready and all(other.has_been_ready for other in self._children):
-            self._was_ready = True
-            self._log(events.SUPERVISOR_READY)
-            self._run_ready_command()
+    def _become_ready(self) -> None:
+        self._was_ready = True
+        if self._takeover is not None:
+            self._start_deadline = _NEVER
+            # First: whoever hears that the restart is done may ask the next thing at once.
+            self._open_door()
+            self._takeover.commit(self._selector)
+            self._takeover = None
+            self.log(events.TAKEN_OVER)
+        notify.tell("READY=1")
+        self.log(events.SUPERVISOR_READY)
+        self._run_ready_command()
+
+    def _open_door(self) -> None:
+        try:
+            self._door.open()
+        except OSError as error:
+            # It serves, and can be stopped and started; only a restart without loss cannot be asked for.
+            self.log(events.DOOR_CLOSED, level="error", error=str(error))
 
     def _run_ready_command(self) -> None:
         if not self._ready_command:
@@ -121,149 +176,163 @@ class Supervisor:
             )
         except OSError as error:
             # What it would have said is less than what serves.
-            self._log(events.READY_COMMAND_FAILED, level="error", error=str(error))
+            self.log(events.READY_COMMAND_FAILED, level="error", error=str(error))
 
-    def _reap(self) -> None:
-        if self._ready_process is not None and self._ready_process.poll() is not None:
-            self._ready_process = None
-        for child in self._children:
-            process = child.process
-            if process is None or (status := process.poll()) is None:
-                continue
-            self._pipes.pop(process.pid).close()
-            is_asked = self._phase is not None
-            if not is_asked and child.spec.slot is not None:
-                self._hooks.on_worker_exit(child.spec.slot, process.pid, status)
-            delay = child.mark_exited(time.monotonic())
-            if is_asked:
-                self._log(events.CHILD_EXITED, child, pid=process.pid, status=status)
-            elif status == _REFUSED_STATUS and not child.has_been_ready:
-                self._log(events.CHILD_EXITED, child, level="error", pid=process.pid, status=status)
-                self._stop(status=_REFUSED_STATUS)
-            else:
-                self._log(
-                    events.CHILD_EXITED,
-                    child,
-                    level="error",
-                    pid=process.pid,
-                    status=status,
-                    restart_seconds=delay,
-                )
+    # ------------------------------------------------------------ ends of children
 
-    def _restart_due(self) -> None:
-        if self._phase is not None:
+    def _on_child_exit(self, child: Child, process_id: int, status: int, is_asked: bool) -> None:
+        if is_asked or self._is_stopping:
+            if self._is_stopping:
+                child.restart_at = None
+            self.log(events.CHILD_EXITED, child, pid=process_id, status=status)
+            if child is self._control and self._on_control_ended is not None:
+                done, self._on_control_ended = self._on_control_ended, None
+                done()
             return
-        now = time.monotonic()
-        for child in self._children:
-            if child.restart_at is not None and child.restart_at <= now:
-                self._start(child)
+        if child.spec.slot is not None:
+            self._hooks.on_worker_exit(child.spec.slot, process_id, status)
+        is_refusal = status == _REFUSED_STATUS and not child.has_been_ready
+        is_given_up = is_refusal or self._takeover is not None
+        delay = None if is_given_up else child.restart_delay
+        self.log(
+            events.CHILD_EXITED, child, level="error", pid=process_id, status=status, restart_seconds=delay
+        )
+        if self._takeover is not None:
+            self._abandon(f"its {child.spec.name} ended with status {status} at the start: see its log")
+        elif is_refusal:
+            self._stop(status=_REFUSED_STATUS)
+
+    # ------------------------------------------------------------ handing over
+
+    @property
+    def reason_against_handover(self) -> str:
+        """Empty when a successor is welcome."""
+        if self._is_stopping:
+            return "it is stopping"
+        return "" if self._was_ready else "it has not finished its own start"
+
+    @property
+    def control_process_id(self) -> int:
+        """0 when it does not run."""
+        process = self._control.process
+        return 0 if process is None else process.pid
+
+    def lend_control(self, done: Callable[[], None]) -> None:
+        """End our control process for a successor's; `done` is called when it has ended."""
+        self._control.is_wanted = False
+        self._control.restart_at = None
+        if self._control.process is None:
+            done()
+            return
+        self._on_control_ended = done
+        self._control.ask_to_end(time.monotonic() + self._times.stop_seconds)
+
+    def take_back_control(self) -> None:
+        """The successor has failed and its control with it: ours is needed again."""
+        self._on_control_ended = None
+        self._control.is_wanted = True
+        if self._control.process is None and not self._is_stopping:
+            self._control.restart_at = time.monotonic()
+
+    def retire(self, successor: int) -> None:
+        """Another supervisor serves on our sockets: drain our workers, then end."""
+        notify.tell(f"MAINPID={successor}")
+        self.log(events.HANDED_OVER, pid=successor)
+        self._hooks.on_leaving()
+        self._begin_stop([self._nursery.workers, self._nursery.others])
+
+    def _inherit(self) -> None:
+        """The old supervisor died before the commit: there is nobody to go back to, so this start is like
+        any other."""
+        if self._takeover is None or self._is_stopping:
+            return
+        self._takeover = None
+        self._start_deadline = _NEVER
+        self.log(events.TAKEN_OVER, reason="the old supervisor has died")
+        self._open_door()
+        while self._to_start:
+            self._start_next_group()
+
+    def _abandon(self, reason: str) -> None:
+        """A take-over fails before the commit: the old program serves, and needs its control back soonest."""
+        if self._is_stopping:
+            return
+        self._status = self._status or 1
+        self._abandoned_for = reason
+        self.log(events.HANDOVER_FAILED, level="error", reason=reason)
+        self._hooks.on_leaving()
+        self._begin_stop([self._nursery.others, self._nursery.workers])
 
     # ------------------------------------------------------------ stopping
 
     def _stop(self, *, status: int = 0) -> None:
         self._status = status
-        self._stopping_since = time.monotonic()
-        self._log(events.SUPERVISOR_STOPPING)
+        if self._takeover is not None:
+            self._abandon("it was asked to stop")
+            return
+        notify.tell("STOPPING=1")
+        self.log(events.SUPERVISOR_STOPPING)
+        self._desk.withdraw("it is stopping")
         if self._ready_process is not None:
             self._ready_process.kill()
         self._hooks.on_stopping()
-        self._begin_phase(0)
+        # Workers first: draining needs the upstream, and control takes the last events.
+        self._begin_stop([self._nursery.workers, self._nursery.others])
 
-    def _begin_phase(self, number: int) -> None:
-        children, seconds = self._stop_phases[number]
-        self._phase = number
-        self._phase_deadline = time.monotonic() + seconds
-        for child in children:
-            child.send(signal.SIGTERM)
+    def _begin_stop(self, groups: list[list[Child]]) -> None:
+        self._stopping_since = time.monotonic()
+        self._start_deadline = _NEVER
+        self._door.close()
+        self._stop_groups = groups
+        for child in self._nursery.children:
+            child.restart_at = None
+        self._end_group()
+
+    def _end_group(self) -> None:
+        now = time.monotonic()
+        for child in self._stop_groups[0]:
+            seconds = self._times.drain_seconds if child.spec.is_worker else self._times.stop_seconds
+            child.ask_to_end(now + seconds)
 
     def _advance_stop(self) -> None:
-        """Workers first: draining needs the upstream, and control takes the last events."""
-        while self._phase is not None and self._phase < len(self._stop_phases):
-            running = [child for child in self._stop_phases[self._phase][0] if child.process is not None]
-            if running:
-                if time.monotonic() >= self._phase_deadline:
-                    self._kill(running)
-                    self._phase_deadline = float("inf")
-                return
-            if self._phase + 1 == len(self._stop_phases):
-                self._phase += 1
-            else:
-                self._begin_phase(self._phase + 1)
-
-    def _kill(self, children: Iterable[Child]) -> None:
-        for child in children:
-            if child.process is not None:
-                self._log(events.CHILD_KILLED, child, level="warning", pid=child.process.pid)
-                child.send(signal.SIGKILL)
+        """One group after the other."""
+        while self._stop_groups and not any(child.process for child in self._stop_groups[0]):
+            self._stop_groups.pop(0)
+            if self._takeover is not None:
+                self._takeover.fail(self._abandoned_for)
+                self._takeover = None
+            if self._stop_groups:
+                self._end_group()
 
     def _has_stopped(self) -> bool:
-        return self._phase == len(self._stop_phases)
+        return self._is_stopping and not self._stop_groups
 
-    # ------------------------------------------------------------ signals and time
+    # ------------------------------------------------------------ signals
 
-    @contextmanager
-    def _wakeups(self) -> Iterator[None]:
-        """Signals arrive as bytes on a socket: nothing of ours runs inside a handler.
+    def _on_signal(self, number: signal.Signals) -> None:
+        if number in (signal.SIGTERM, signal.SIGINT):
+            if self._stopping_since is None:
+                self._stop()
+            elif time.monotonic() - self._stopping_since >= _SAME_SIGNAL_SECONDS:
+                self._nursery.kill(self._nursery.children)
+        elif number == signal.SIGHUP:
+            self.reload()
+        elif number == signal.SIGUSR2:
+            self._desk.restart()
 
-        At the end they are ignored: the process is about to exit and one more must not change its status.
-        """
-        reader, writer = socket.socketpair()
-        reader.setblocking(False)
-        writer.setblocking(False)
-        self._selector.register(reader, selectors.EVENT_READ, lambda: self._take_signals(reader))
-        for number in _SIGNALS:
-            signal.signal(number, lambda *_: None)
-        earlier_descriptor = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(earlier_descriptor)
-            for number in _SIGNALS:
-                signal.signal(number, signal.SIG_IGN)
-            self._selector.unregister(reader)
-            reader.close()
-            writer.close()
-
-    def _take_signals(self, reader: socket.socket) -> None:
-        try:
-            numbers = reader.recv(4096)
-        except BlockingIOError:
-            return
-        for number in numbers:
-            if number in (signal.SIGTERM, signal.SIGINT):
-                if self._phase is None:
-                    self._stop()
-                elif time.monotonic() - self._stopping_since >= _SAME_SIGNAL_SECONDS:
-                    self._kill(self._children)
-            elif number == signal.SIGHUP and self._phase is None:
-                self._reload()
-
-    def _reload(self) -> None:
+    def reload(self) -> None:
         """Control reads and checks, workers hear from it. A control that is being restarted reads anyway."""
-        self._log(events.RELOAD_REQUESTED)
-        for child in self._children:
-            if child.spec.name == "control":
-                child.send(signal.SIGHUP)
+        if not self._is_stopping:
+            self.log(events.RELOAD_REQUESTED)
+            self._control.send(signal.SIGHUP)
 
-    def _seconds_to_next_turn(self) -> float | None:
-        if self._phase is not None:
-            deadlines = [self._phase_deadline] if self._phase_deadline != float("inf") else []
-        else:
-            deadlines = [child.restart_at for child in self._children if child.restart_at is not None]
-        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
 
-    # ------------------------------------------------------------ output
+def _start_groups(children: list[Child], control: Child, *, is_takeover: bool) -> list[list[Child]]:
+    """What is started together, in order.
 
-    def _resume_pipes(self) -> None:
-        if not self._output.is_full:
-            for pipe in self._pipes.values():
-                pipe.resume()
-
-    def _log(
-        self, event: str, child: Child | None = None, *, level: str = "info", **values: str | float | None
-    ) -> None:
-        name = None if child is None else child.spec.name
-        slot = None if child is None else child.spec.slot
-        self._output.write(
-            events.line(event, level=level, pretty=self._is_pretty, child=name, slot=slot, **values)
-        )
+    None waits for control but at a take-over: workers would start with the old program's settings, and
+    control is the one that may refuse the new ones.
+    """
+    if not is_takeover:
+        return [children]
+    return [[control], [child for child in children if child is not control]]

@@ -49,6 +49,10 @@ class SupervisorOptions:
     Seconds: `drain_seconds` from SIGTERM until a worker is killed, `stop_seconds` the same for control and
     gateway, which are asked to stop after the last worker has ended. `ready_command` is run once, when
     every child serves; its standard output is ours.
+
+    `takes_over`: from the supervisor that works in the runtime directory, which goes on when not all serves
+    within `takeover_seconds`. `successor_command` starts such a one in our place, with `python_path` as its
+    PYTHONPATH; without it this program cannot be restarted in place.
     """
 
     runtime_directory: Path
@@ -61,7 +65,11 @@ class SupervisorOptions:
     gateway_listen: Address | None = None
     drain_seconds: float = 31.0
     stop_seconds: float = 5.0
+    takeover_seconds: float = 60.0
+    takes_over: bool = False
     ready_command: tuple[str, ...] = ()
+    successor_command: tuple[str, ...] = ()
+    python_path: str = ""
     programs: Programs = field(default_factory=Programs)
 
     @property
@@ -86,6 +94,7 @@ class SupervisorOptions:
                 "config_path": Path(values["config_path"]) if values["config_path"] else None,
                 "gateway_listen": _address(values["gateway_listen"]) if values["gateway_listen"] else None,
                 "ready_command": tuple(values["ready_command"]),
+                "successor_command": tuple(values["successor_command"]),
                 "programs": Programs(**programs),
             }
         )

@@ -6,7 +6,7 @@ import socket
 import stat
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from proxy.errors import ConfigError
@@ -18,10 +18,14 @@ _BACKLOG = 4096
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A listening socket and the name of its listener; empty for the one of `[edge] listen`."""
+    """A listening socket and the name of its listener; empty for the one of `[edge] listen`.
+
+    `path`: where clients find a unix socket, whose own name is the one it was bound under.
+    """
 
     name: str
     socket: socket.socket
+    path: str | None = None
 
 
 def probe(addresses: Iterable[Address]) -> None:
@@ -49,21 +53,73 @@ def open_listeners(addresses: Sequence[ListenerAddress], slots: int) -> list[lis
     and the replacement inherits it. A port of 0 is chosen once and shared by all slots. The kernel does not
     spread a unix socket's connections over several: the first slot has it alone.
     """
+    return adopt_listeners(addresses, slots, ())
+
+
+def adopt_listeners(
+    addresses: Sequence[ListenerAddress], slots: int, handed: Sequence[Opened]
+) -> list[list[Opened]]:
+    """As `open_listeners`, with the sockets that another supervisor has handed over wherever there are any.
+
+    More slots than before: further sockets join the port. Fewer: the surplus goes round among the slots,
+    behind their own, because a queue that closes loses the connections in it. A socket of an address that is
+    not wanted any more is closed here; the old program's workers still empty its queue. Raises ConfigError
+    when a new address cannot be had.
+    """
     listeners: list[list[Opened]] = [[] for _ in range(slots)]
+    surplus: list[Opened] = []
+    unused = list(handed)
     for address in addresses:
+        there = [opened for opened in unused if _is_at(opened, address)]
+        unused = [opened for opened in unused if opened not in there]
+        there = [replace(opened, name=address.name) for opened in there]
+        if handed and not there:
+            probe_listener(address)
         if address.path is not None:
-            listeners[0].append(Opened(address.name, _listen_unix(address.path, address.mode)))
+            listeners[0] += there or [
+                Opened(address.name, _listen_unix(address.path, address.mode), address.path)
+            ]
             continue
-        host, port = address.host, address.port
-        for slot in listeners:
-            listener = _open(host, port)
-            slot.append(Opened(address.name, listener))
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            _bind(listener, host, port)
-            port = listener.getsockname()[1]
-            listener.listen(_BACKLOG)
-            listener.setblocking(False)
+        port = address.port
+        for number, slot in enumerate(listeners):
+            opened = there[number] if number < len(there) else None
+            opened = opened or Opened(address.name, _listen(address.host, port))
+            slot.append(opened)
+            port = opened.socket.getsockname()[1]  # the other slots share what the kernel chose
+        surplus += there[slots:]
+    for number, opened in enumerate(surplus):
+        listeners[number % slots].append(opened)
+    for opened in unused:
+        opened.socket.close()  # a unix socket's name stays: the old program needs it when this one fails
     return listeners
+
+
+def probe_listener(address: ListenerAddress) -> None:
+    """Raises ConfigError when it cannot be had."""
+    if address.path is not None:
+        probe_unix(address.path)
+    else:
+        probe([(address.host, address.port)])
+
+
+def _is_at(opened: Opened, address: ListenerAddress) -> bool:
+    if opened.path is not None or address.path is not None:
+        return opened.path == address.path
+    host, port = opened.socket.getsockname()[:2]
+    return (host, port) == (address.host, address.port)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = _open(host, port)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        _bind(listener, host, port)
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
 
 
 def probe_unix(path: str) -> None:

@@ -1,21 +1,30 @@
-"""Options -> ports probed, runtime directory locked, sockets and segment open, children described."""
+"""Options -> runtime directory locked, sockets and segment open (or taken over), children described."""
 
 import fcntl
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NoReturn
 
 from fastmatch._native import Segment
 from proxy.errors import ConfigError
 from proxy.supervisor.child import ChildSpec
-from proxy.supervisor.loop import Hooks, StopTimes, Supervisor
+from proxy.supervisor.desk import Estate
+from proxy.supervisor.loop import CONTROL, Hooks, Supervisor, Times
+from proxy.supervisor.messages import SOCKET_NAME
 from proxy.supervisor.options import ListenerAddress, SupervisorOptions, child_environment, python_module
-from proxy.supervisor.sockets import Opened, open_listeners, probe, probe_unix, remove_unix
+from proxy.supervisor.sockets import (
+    Opened,
+    adopt_listeners,
+    open_listeners,
+    probe,
+    probe_listener,
+    remove_unix,
+)
+from proxy.supervisor.takeover import Takeover
 
 # sun_path holds 108 bytes with the closing zero.
 _SOCKET_PATH_BYTES = 107
@@ -36,30 +45,65 @@ def become(options: SupervisorOptions) -> NoReturn:
 def run(options: SupervisorOptions) -> int:
     """Serve until a signal; returns the exit status.
 
-    Raises ConfigError, with nothing started, when a port is taken or the runtime directory is in use.
+    Raises ConfigError, with nothing started, when a port is taken, the runtime directory is in use, or nobody
+    is there to take over from.
     """
-    probe(
-        [
-            *((address.host, address.port) for address in options.edge_addresses if address.path is None),
-            *options.control_listen,
-            *([options.gateway_listen] if options.gateway_listen else []),
-        ]
-    )
+    with ExitStack() as sockets:
+        takeover = None
+        if options.takes_over:
+            takeover = Takeover.begin(options.runtime_directory)
+            lock = takeover.lock_descriptor
+            listeners = adopt_listeners(options.edge_addresses, options.worker_count, takeover.listeners)
+        else:
+            _probe_all(options)
+            lock = _lock_runtime_directory(options.runtime_directory)
+            listeners = open_listeners(options.edge_addresses, options.worker_count)
+        return _supervise(options, listeners, lock, takeover, sockets)
+
+
+def _probe_all(options: SupervisorOptions) -> None:
     for address in options.edge_addresses:
-        if address.path is not None:
-            probe_unix(address.path)
-    with _runtime_directory(options.runtime_directory) as directory, ExitStack() as sockets:
-        listeners = open_listeners(options.edge_addresses, options.worker_count)
-        for listener in _flat(listeners):
-            sockets.enter_context(listener)
-        segment = Segment.create(options.worker_count)
-        hooks = Hooks(
-            on_worker_exit=_worker_exit_hook(directory, segment),
-            on_stopping=_stopping_hook(directory, sockets, options.edge_addresses),
-        )
-        specs = describe(options, listeners, segment.fileno())
-        times = StopTimes(options.drain_seconds, options.stop_seconds)
-        return Supervisor(specs, hooks, times, options.ready_command).run()
+        probe_listener(address)
+    probe([*options.control_listen, *([options.gateway_listen] if options.gateway_listen else [])])
+
+
+def _supervise(
+    options: SupervisorOptions,
+    listeners: Sequence[Sequence[Opened]],
+    lock: int,
+    takeover: Takeover | None,
+    sockets: ExitStack,
+) -> int:
+    directory = options.runtime_directory
+    for opened in _flat(listeners):
+        sockets.enter_context(opened.socket)
+    segment = Segment.create(options.worker_count)
+    specs = describe(options, listeners, segment.fileno())
+    if takeover is not None:
+        takeover.stop_control()
+        if takeover.is_alone:
+            takeover = None
+    hooks = Hooks(
+        on_worker_exit=_worker_exit_hook(directory, segment),
+        on_stopping=_stopping_hook(directory, sockets, options.edge_addresses),
+        on_leaving=_leaving_hook(sockets, lock),
+    )
+    estate = Estate(
+        listeners=tuple(_flat(listeners)),
+        lock_descriptor=lock,
+        successor_command=options.successor_command,
+        python_path=options.python_path,
+    )
+    times = Times(options.drain_seconds, options.stop_seconds, options.takeover_seconds)
+    return Supervisor(
+        specs,
+        hooks,
+        times,
+        directory=directory,
+        estate=estate,
+        takeover=takeover,
+        ready_command=options.ready_command,
+    ).run()
 
 
 def describe(
@@ -71,7 +115,7 @@ def describe(
     config = () if options.config_path is None else ("--config", str(options.config_path))
     children = [
         ChildSpec(
-            "control",
+            CONTROL,
             (*options.programs.control, *config, *shared),
             descriptors=(segment_descriptor,),
             environment=environment,
@@ -141,14 +185,22 @@ def _stopping_hook(
     return stop
 
 
-@contextmanager
-def _runtime_directory(path: Path) -> Iterator[Path]:
-    """Create the directory and hold its lock: two supervisors would share one control socket there."""
-    longest = path / "control.sock"
-    if len(os.fsencode(longest)) > _SOCKET_PATH_BYTES:
-        raise ConfigError(
-            f"runtime directory {str(path)!r} is too long for a unix socket: choose a shorter path"
-        )
+def _leaving_hook(sockets: ExitStack, lock: int) -> Callable[[], None]:
+    """Lets go of what another supervisor has as well. The lock is of the open file, so it stays his."""
+
+    def leave() -> None:
+        sockets.close()
+        os.close(lock)
+
+    return leave
+
+
+def _lock_runtime_directory(path: Path) -> int:
+    """Create the directory and take its lock: two supervisors would share one control socket there.
+
+    -> the descriptor that holds it, as long as one copy of it is open in any process.
+    """
+    _check_length(path)
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -159,10 +211,16 @@ def _runtime_directory(path: Path) -> Iterator[Path]:
     except OSError as error:
         os.close(descriptor)
         raise ConfigError(f"runtime directory {str(path)!r} is in use by another supervisor") from error
-    try:
-        yield path
-    finally:
-        os.close(descriptor)
+    return descriptor
+
+
+def _check_length(path: Path) -> None:
+    # The longest name in it, also while it is put in place: `supervisor.new` is shorter.
+    longest = path / SOCKET_NAME
+    if len(os.fsencode(longest)) > _SOCKET_PATH_BYTES:
+        raise ConfigError(
+            f"runtime directory {str(path)!r} is too long for a unix socket: choose a shorter path"
+        )
 
 
 def _inherited(opened: Opened) -> str:
@@ -171,6 +229,6 @@ def _inherited(opened: Opened) -> str:
     return f"{opened.name}={number}" if opened.name else number
 
 
-def _flat(listeners: Sequence[Sequence[Opened]]) -> Iterator[socket.socket]:
+def _flat(listeners: Sequence[Sequence[Opened]]) -> Iterator[Opened]:
     for slot in listeners:
-        yield from (opened.socket for opened in slot)
+        yield from slot

@@ -101,13 +101,24 @@ async def test_worker_that_reads_nothing_is_cut_off(running_pod: Pod, monkeypatc
     writer.close()
 
 
-async def test_second_worker_of_a_slot_replaces_the_first(running_pod: Pod):
-    """Its process is gone, its socket not yet; it must not be waited for."""
+async def test_worker_that_attaches_again_replaces_its_earlier_link(running_pod: Pod):
+    """Its old socket is not gone yet; it must not be waited for."""
     first = await running_pod.current_worker(0)
-    second = await running_pod.worker(0, process_id=4712)
+    second = await running_pod.worker(0, process_id=first.process_id)
     await until(lambda: first.is_closed, "the first is cut off")
     await until(lambda: second.version == running_pod.control.state.version, "the second is current")
-    assert [worker["process_id"] for worker in running_pod.control.links.workers()] == [4712]
+    assert len(running_pod.control.links.workers()) == 1
+
+
+async def test_worker_that_drains_hears_of_blocks_beside_the_one_that_follows_it(running_pod: Pod):
+    """A block closes what its target has open, wherever that is."""
+    draining = await running_pod.current_worker(0)
+    serving = await running_pod.worker(0, process_id=4712)
+    await until(lambda: serving.version == running_pod.control.state.version, "the new one is current")
+    answer = await block(running_pod, "203.0.113.7")
+    assert answer["applied"] == {"workers": 2, "of": 2}
+    assert draining.blocks("203.0.113.7")
+    assert serving.blocks("203.0.113.7")
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,14 @@ _ANSWER_SECONDS = 20.0
 
 
 class Client:
-    """One connection; `get` returns (status, body) of an answer with a stated length."""
+    """One connection at a time; `get` returns (status, body) of an answer with a stated length.
+
+    An answer that says `Connection: close` is the last on its connection: the next request opens another one.
+    """
 
     def __init__(self, port: int) -> None:
         self._port = port
+        self._is_over = False
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
@@ -26,10 +30,21 @@ class Client:
         return port
 
     async def __aenter__(self) -> "Client":
-        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+        await self._connect()
         return self
 
+    async def _connect(self) -> None:
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._is_over = False
+
     async def __aexit__(self, *_: object) -> None:
+        await self._close()
+
+    def forget(self) -> None:
+        """The next request opens a connection."""
+        self._is_over = True
+
+    async def _close(self) -> None:
         if self._writer is not None:
             self._writer.close()
             with suppress(OSError):
@@ -38,12 +53,16 @@ class Client:
     async def get(
         self, path: str = "/", client: str | None = None, host: str = "edge.example"
     ) -> tuple[int, bytes]:
+        if self._is_over:
+            await self._close()
+            await self._connect()
         assert self._reader is not None
         assert self._writer is not None
         forwarded = f"X-Forwarded-For: {client}\r\n" if client else ""
         self._writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{forwarded}\r\n".encode())
         async with asyncio.timeout(_ANSWER_SECONDS):
             head = await self._reader.readuntil(b"\r\n\r\n")
+            self._is_over = b"\r\nconnection: close\r\n" in head.lower()
             length = _LENGTH.search(head)
             assert length is not None, head
             return int(head[9:12]), await self._reader.readexactly(int(length[1]))
@@ -56,6 +75,10 @@ class Load:
     port: int
     clients: int = 16
     path: str = "/bytes/100"
+    # Each request on a connection of its own.
+    is_fresh: bool = False
+    # Between two requests of a client: a start needs the processor as well.
+    pause_seconds: float = 0.0
     answered: int = 0
     faults: list[str] = field(default_factory=list)
     connections: list[Client] = field(default_factory=list)
@@ -85,6 +108,8 @@ class Load:
 
     async def _ask(self, client: Client) -> None:
         while not self._stopping:
+            if self.is_fresh:
+                client.forget()
             try:
                 status, body = await client.get(self.path)
             except (OSError, EOFError, TimeoutError) as error:
@@ -93,6 +118,7 @@ class Load:
             if status != 200 or len(body) != 100:
                 self.faults.append(f"{client.local_port}: status {status}, {len(body)} bytes")
                 return
+            await asyncio.sleep(self.pause_seconds)
             self.answered += 1
             if self.answered >= self._target:
                 self._reached.set()

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from proxy.supervisor import messages
+
 ROOT = Path(__file__).resolve().parents[2]
 BOUND_SECONDS = 30.0
 
@@ -177,8 +179,9 @@ class Edge:
         self.running: Process | None = None
         self.configure()
 
-    def configure(self, edge: str = "") -> None:
+    def configure(self, edge: str = "", *, workers: int | None = None, drain_seconds: float = 1.0) -> None:
         """Write the configuration; `edge` are further lines of [edge]."""
+        self._workers = workers or self._workers
         self.config_path.write_text(
             f"""
 [edge]
@@ -187,7 +190,7 @@ workers = {self._workers}
 trusted_proxies = ["127.0.0.0/8"]
 {edge}
 [edge.timeouts]
-drain_seconds = 1.0
+drain_seconds = {drain_seconds}
 
 [upstream]
 url = "http://127.0.0.1:{self._upstream_port}"
@@ -226,13 +229,23 @@ directory = "state"
         return self.running.stop()
 
     def end(self) -> None:
-        if self.running is not None:
-            self.running.end()
+        if self.running is None:
+            return
+        successor = self.supervisor_pid
+        self.running.end()
+        if successor != self.running.pid:
+            os.kill(successor, signal.SIGTERM)
+            wait_until(lambda: not is_running(successor), "the successor ended")
 
     @property
     def supervisor_pid(self) -> int:
+        """Of the program that serves now: the one that was started, or what a restart made of it."""
         assert self.running is not None
-        return self.running.pid
+        try:
+            with messages.connect(self.folder / "state/run", BOUND_SECONDS) as endpoint:
+                return messages.peer_process_id(endpoint)
+        except messages.MessageError:
+            return self.running.pid
 
     def workers(self) -> dict[int, int]:
         """Slot -> process id."""

@@ -1,5 +1,6 @@
 """A supervisor in a process of its own, and what a test asks it."""
 
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from proxy.supervisor import messages
 
 _ROOT = Path(__file__).resolve().parents[2]
 _BOUND_SECONDS = 10.0
@@ -87,6 +90,21 @@ class Running:
         path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return [int(text) for text in path.read_text().split()]
 
+    def ask_for(self, wish: str) -> messages.Message:
+        """As the command line does; returns the answer."""
+        with messages.connect(self.directory, _BOUND_SECONDS) as endpoint:
+            messages.send(endpoint, wish)
+            return messages.receive(endpoint)
+
+    def supervisor_pid(self) -> int:
+        """Of the one that answers now."""
+        with messages.connect(self.directory, _BOUND_SECONDS) as endpoint:
+            return messages.peer_process_id(endpoint)
+
+    def change_successor(self, **environment: str) -> None:
+        """What the next program does differently."""
+        (self.directory / "successor.json").write_text(json.dumps(environment))
+
     def wait_ready(self) -> None:
         wait_until((self.directory / "all-ready").exists, "every child is ready")
 
@@ -104,7 +122,12 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
     started: list[Running] = []
 
     def start(
-        *, workers: int = 1, drain_seconds: float = 5.0, port: int | None = None, **environment: str
+        *,
+        workers: int = 1,
+        drain_seconds: float = 5.0,
+        port: int | None = None,
+        takes_over: bool = False,
+        **environment: str,
     ) -> Running:
         number = len(started)
         directory = tmp_path / f"run{number}"
@@ -112,6 +135,7 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
         port = free_port() if port is None else port
         command = [sys.executable, str(Path(__file__).with_name("launch.py"))]
         arguments = [str(directory), str(port), str(workers), str(drain_seconds)]
+        arguments += ["--take-over"] if takes_over else []
         with log_path.open("wb") as log:
             process = subprocess.Popen(
                 command + arguments,
@@ -126,6 +150,8 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
 
     yield start
     for running in started:
+        with suppress(messages.MessageError):
+            _end_successor(running)
         for connection in running.connections:
             connection.close()
         if running.process.poll() is None:
@@ -135,3 +161,10 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
             for process_id in left:
                 with suppress(ProcessLookupError):
                     os.kill(process_id, signal.SIGKILL)
+
+
+def _end_successor(running: Running) -> None:
+    process_id = running.supervisor_pid()
+    if process_id != running.process.pid:
+        os.kill(process_id, signal.SIGTERM)
+        wait_until(lambda: not is_running(process_id), "the successor ended")

@@ -205,8 +205,8 @@ def test_control_inherits_the_segment_and_no_listening_socket(launch: Launch):
     running.wait_ready()
     wait_until(lambda: "control_inherited" in running.log(), "control has said what it holds")
     line = next(line for line in running.log().splitlines() if "control_inherited" in line)
-    # 0-2, the segment, and the folder that is being listed.
-    assert len(json.loads(line)["descriptors"]) == 5
+    # 0-2, the segment, its store, and the folder that is being listed.
+    assert len(json.loads(line)["descriptors"]) == 6
 
 
 def test_second_supervisor_on_the_port_says_so_in_one_line(launch: Launch):

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.errors import ConfigError
 from proxy.supervisor import ListenerAddress
-from proxy.supervisor.sockets import open_listeners, probe, probe_unix, remove_unix
+from proxy.supervisor.sockets import adopt_listeners, open_listeners, probe, probe_unix, remove_unix
 
 
 @pytest.fixture
@@ -95,3 +95,37 @@ def test_probe_keeps_a_file_that_is_no_socket(tmp_path: Path):
     with pytest.raises(ConfigError, match="in the way"):
         probe_unix(str(path))
     assert path.read_text() == "mine"
+
+
+def test_handed_unix_socket_is_taken_at_its_path(tmp_path):
+    """Its own name is the one it was bound under, before it was put in place."""
+    address = ListenerAddress("app", path=str(tmp_path / "edge.sock"))
+    ((first,),) = open_listeners([address], 1)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(tmp_path / "edge.sock"))
+        ((taken,), ()) = adopt_listeners([address], 2, [first])
+        assert taken.socket is first.socket
+        accepted, _ = taken.socket.accept()
+        accepted.close()
+    first.socket.close()
+
+
+def test_new_address_beside_handed_ones_is_probed(shared_listener):
+    """It may be somebody else's, who would lose half of his connections."""
+    ((kept,),) = open_listeners([ListenerAddress("", "127.0.0.1", 0)], 1)
+    here, taken = (
+        ListenerAddress("", *listener.getsockname()) for listener in (kept.socket, shared_listener)
+    )
+    with kept.socket, pytest.raises(ConfigError, match="is taken"):
+        adopt_listeners([here, taken], 1, [kept])
+
+
+def test_address_that_is_not_wanted_any_more_is_closed():
+    """The old program empties its queue; a copy that stays open would let clients wait for nobody."""
+    ((kept,),) = open_listeners([ListenerAddress("", "127.0.0.1", 0)], 1)
+    ((other,),) = open_listeners([ListenerAddress("", "127.0.0.1", 0)], 1)
+    here = ListenerAddress("public", *kept.socket.getsockname())
+    ((taken,),) = adopt_listeners([here], 1, [other, kept])
+    assert (taken.name, taken.socket) == ("public", kept.socket)
+    assert other.socket.fileno() == -1
+    kept.socket.close()

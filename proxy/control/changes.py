@@ -10,6 +10,7 @@ import orjson
 from proxy import frames
 from proxy.control.folding import Folded
 from proxy.control.links import Links
+from proxy.control.sight.feed import Feed
 from proxy.control.state import Base, Overlay, OverlayMaker, State
 from proxy.edge.config import EdgeConfig
 from proxy.errors import PolicyRefused, StoreError
@@ -43,10 +44,11 @@ class Applied:
 class Changes:
     """The only writer of the log in this process, and of `State`. One change at a time."""
 
-    def __init__(self, store: Store, state: State, links: Links) -> None:
+    def __init__(self, store: Store, state: State, links: Links, feed: Feed) -> None:
         self._store = store
         self._state = state
         self._links = links
+        self._feed = feed
         self._overlays = OverlayMaker()
         self._lock = asyncio.Lock()
 
@@ -100,11 +102,14 @@ class Changes:
         """Swap the base, manual entries on top, here and in every worker."""
         async with self._lock:
             await self._publish(new_base=base)
+        self._feed.tell_lists(base)
 
     async def configure(self, config: EdgeConfig) -> None:
         async with self._lock:
             self._state.config = config
             await self._publish(with_configuration=True)
+        mode = "observe" if config.observe else "enforce"
+        self._feed.tell("configuration", {"mode": mode, "block_score": config.block_score})
 
     async def share_health(self, payload: bytes) -> None:
         """Tell every worker, and those that start later, which targets are up."""
@@ -132,6 +137,7 @@ class Changes:
                     return record, True
                 if self._state.apply(record):
                     await self._publish()
+                self._feed.tell_record(record)
                 return record, False
         raise StoreError(f"the log moved {_APPEND_ATTEMPTS} times while this change was appended; try again")
 
@@ -143,6 +149,7 @@ class Changes:
             while self._state.head.sequence < head.sequence:
                 for record in await self._store.records(self._state.head.sequence, _CATCH_UP_COUNT):
                     self._state.apply(record)
+                    self._feed.tell_record(record)
         except LogTrimmedError:
             self._state.load(await self._store.snapshot())
         await self._publish()

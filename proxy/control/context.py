@@ -15,6 +15,7 @@ from proxy.control.links import Links
 from proxy.control.lists import Lists
 from proxy.control.policy import Rules
 from proxy.control.putback import PutBack
+from proxy.control.sight.feed import Feed
 from proxy.control.state import State
 from proxy.settings import Settings
 from proxy.store.protocol import Store
@@ -43,6 +44,7 @@ class Control:
     configuration: Configuration
     denials: DenialRecorder
     health: HealthChecks
+    feed: Feed
     segment: Segment
     runtime_directory: Path
     started: float = field(default_factory=time.time)

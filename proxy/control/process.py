@@ -31,6 +31,7 @@ from proxy.control.listener_files import check_listener_files
 from proxy.control.lists import Lists
 from proxy.control.ops import ops_application
 from proxy.control.policy import rules_from
+from proxy.control.sight.feed import Feed
 from proxy.control.state import State
 from proxy.control.upstream_files import check_upstream_files
 from proxy.errors import ConfigError, StoreError
@@ -92,8 +93,14 @@ async def started(running: Running, options: ControlOptions, segment: Segment) -
         state = State(config if kept is None else kept.previous)
         state.load(await store.snapshot())
         options.runtime_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        links = Links(options.runtime_directory, denials.take)
-        changes = Changes(store, state, links)
+        feed = Feed(settings.sight.listener_count)
+
+        def on_events(payload: bytes) -> None:
+            denials.take(payload)
+            feed.tell_denials(payload)
+
+        links = Links(options.runtime_directory, on_events)
+        changes = Changes(store, state, links, feed)
         lists = Lists(settings, running.rules, changes)
         stack.callback(lists.close)
         control = Control(
@@ -106,6 +113,7 @@ async def started(running: Running, options: ControlOptions, segment: Segment) -
             configuration=Configuration(settings.state.directory, changes, state.config, kept),
             denials=denials,
             health=HealthChecks(changes.share_health),
+            feed=feed,
             segment=segment,
             runtime_directory=options.runtime_directory,
         )
@@ -117,6 +125,8 @@ async def started(running: Running, options: ControlOptions, segment: Segment) -
         stack.push_async_callback(links.close)
         ops = await _listen(stack, ops_application(control), settings.control.ops_listen)
         admin = await _listen(stack, admin_application(control), settings.control.admin_listen)
+        # Before the port closes: it waits for its handlers, and a stream has no end of its own.
+        stack.callback(feed.close)
         _write_addresses(options.runtime_directory, admin, ops)
         if not has_list:
             await lists.refresh()
@@ -148,6 +158,7 @@ async def _keep_house(control: Control) -> None:
         try:
             # First: the store may take its time, and workers are dying.
             await putback.look((control.configuration, control.lists), control.runtime_directory)
+            control.feed.tell_put_backs(control.put_backs)
             await control.changes.follow()
             await control.changes.prune()
         except (StoreError, OSError) as error:
@@ -163,6 +174,7 @@ async def reload(control: Control, options: ControlOptions) -> None:
         return
     control.restart_needed = restart_needed(control.running.settings, running.settings)
     control.running = running
+    control.feed.listener_count = running.settings.sight.listener_count
     logs.configure(running.settings.log.level, running.settings.log.format)
     await control.configuration.take(to_edge_config(running.settings))
     control.health.reconfigure(checked_upstreams(running.settings))

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from proxy.settings.listeners import ListenerSettings
 from proxy.settings.routes import MOST_ROUTES, RouteSettings
 from proxy.settings.section import Section
+from proxy.settings.sight import SightSettings
 from proxy.settings.types import (
     Bind,
     BindAddress,
@@ -239,6 +240,7 @@ class Settings(BaseSettings):
     blocklist: BlocklistSettings = BlocklistSettings()
     control: ControlSettings = ControlSettings()
     state: StateSettings = StateSettings()
+    sight: SightSettings = SightSettings()
     log: LogSettings = LogSettings()
 
     @field_validator("lists")

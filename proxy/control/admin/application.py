@@ -48,10 +48,10 @@ def metadata_version() -> str:
 
 
 def _bound(control: Control, route: Route) -> _Handler:
-    async def handle(request: web.Request) -> web.Response:
+    async def handle(request: web.Request) -> web.StreamResponse:
         caller = _admit(control, request, route)
-        status, answer = await route.handler(control, request, caller)
-        return _json(status, answer)
+        answer = await route.handler(control, request, caller)
+        return answer if isinstance(answer, web.StreamResponse) else _json(*answer)
 
     return handle
 

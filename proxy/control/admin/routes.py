@@ -7,12 +7,13 @@ from typing import Final
 from aiohttp import web
 from pydantic import BaseModel
 
-from proxy.control.admin import handlers, reports
+from proxy.control.admin import handlers, reports, stream
 from proxy.control.admin.bodies import AllowBody, BlockBody, LookupBody, SimulateBody
 from proxy.control.auth import Caller
 from proxy.control.context import Control
+from proxy.control.sight.feed import KINDS
 
-Handler = Callable[[Control, web.Request, Caller], Awaitable[handlers.Answer]]
+Handler = Callable[[Control, web.Request, Caller], Awaitable[handlers.Answer | web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,14 @@ ROUTES: Final[tuple[Route, ...]] = (
         "What each source covers of IPv4, and what two of them share",
         query=(("minimum_score", False, "Only entries of this score or more, 0 to 10, default 0."),),
         statuses=(200, 409),
+    ),
+    Route(
+        "GET",
+        "/v1/events",
+        "read",
+        stream.events,
+        "What happens, as server-sent events for who accepts text/event-stream, else the newest as JSON",
+        query=(("kinds", False, f"Some of {','.join(KINDS)}, default all of them."), _LIMIT),
     ),
     Route("GET", "/v1/audit", "read", handlers.audit, "Who asked for which change", query=(_LIMIT,)),
 )

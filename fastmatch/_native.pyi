@@ -346,11 +346,20 @@ class Route:
         domains: Sequence[Literal["host", "origin", "referer"]] | None = None,
         body_bytes: int | None = None,
         host_header: str | None = None,
+        strip_prefix: str | None = None,
+        add_prefix: str | None = None,
+        request_headers: tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]], Sequence[str]]
+        | None = None,
+        response_headers: tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]], Sequence[str]]
+        | None = None,
+        redirect: tuple[int, str] | None = None,
+        respond: tuple[int, str, str] | None = None,
     ) -> Route:
         """None: as the `GateConfig` says. `hosts`: exact, or `*.` and what is below it; none: any.
 
         `path_prefix` means whole segments, paths are in normal form. `headers`: (name, value), value None:
-        present at all.
+        present at all. `request_headers`, `response_headers`: what is set, added and removed. `redirect`:
+        (status, location), `respond`: (status, content type, body): nothing goes upstream.
         """
 
 @final
@@ -422,7 +431,7 @@ def parse_proxy_header(data: bytes, /) -> tuple[int, str | None] | None:
 
 # Kinds of action (low four bits) and flags of `Downstream.head`.
 FORWARD: Final[int]  # `out` goes to the upstream
-DENY: Final[int]  # `out` is the whole answer to the client
+DENY: Final[int]  # `out` is the whole answer to the client: a denial, or one that its route gives
 BODY_DONE: Final[int]  # the request has no body or all of it is in `out`
 IDEMPOTENT: Final[int]
 UPGRADE: Final[int]  # a websocket handshake: expect TUNNEL from Upstream.data

@@ -218,6 +218,18 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path):
         ('[[routes]]\nname = "a"\npath = "x"\n', 3, ["routes.0.path", "begins with /"]),
         ('[[routes]]\nname = "a"\npath_prefix = "/x?y"\n', 3, ["routes.0.path_prefix", "queries"]),
         ('[[routes]]\nname = "a"\npath = "/x"\npath_prefix = "/"\n', 1, ["routes.0", "one of them"]),
+        (
+            '[[routes]]\nname = "a"\nredirect = { location = "/b" }\nrespond = { body = "c" }\n',
+            1,
+            ["routes.0", "redirect and respond"],
+        ),
+        ('[[routes]]\nname = "a"\nredirect = { status = 300, location = "/b" }\n', 3, ["redirect.status"]),
+        ('[[routes]]\nname = "a"\nrespond = { status = 101 }\n', 3, ["routes.0.respond.status", "200"]),
+        (
+            '[[routes]]\nname = "a"\nrequest_headers = { set = { X-A = "b\\nc" } }\n',
+            3,
+            ["routes.0.request_headers.set.X-A"],
+        ),
         ('[[routes]]\nname = "a"\nmethods = ["G T"]\n', 3, ["routes.0.methods.0"]),
         ('[[routes]]\nname = "a"\nheaders = [{ name = "a b" }]\n', 3, ["routes.0.headers.0.name"]),
         ('[[routes]]\nname = "a"\nblock_score = 0\n', 3, ["routes.0.block_score", "above 0"]),

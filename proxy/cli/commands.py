@@ -16,11 +16,13 @@ EXIT_REFUSED = 1
 def run(parsed: argparse.Namespace) -> int:
     from proxy import launch, supervisor  # start of `sentra-proxy --help` must not load settings
     from proxy.control.auth import doors_from  # as above
+    from proxy.control.edge_config import check_edge_config  # as above
     from proxy.control.listener_files import check_listener_files  # as above
     from proxy.settings import load_settings  # as above
 
     path = config_path(parsed)
     settings = load_settings(path)
+    check_edge_config(settings, path)
     doors_from(settings, os.environ, path)
     check_listener_files(settings, path)
     supervisor.become(
@@ -42,12 +44,14 @@ def quickstart(parsed: argparse.Namespace) -> int:
 def check(parsed: argparse.Namespace) -> int:
     """Everything that a start would refuse, without starting."""
     from proxy.control.auth import doors_from  # start of `sentra-proxy --help` must not load settings
+    from proxy.control.edge_config import check_edge_config  # as above
     from proxy.control.listener_files import check_listener_files  # as above
     from proxy.control.policy import rules_from  # as above
     from proxy.settings import load_settings  # as above
 
     path = config_path(parsed)
     settings = load_settings(path)
+    check_edge_config(settings, path)
     doors_from(settings, os.environ, path)
     check_listener_files(settings, path)
     rules_from(settings)

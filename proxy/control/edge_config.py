@@ -1,12 +1,16 @@
 """Settings -> the configuration that workers get. The edge itself knows nothing of pydantic."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from proxy.control.edge_upstreams import to_upstream_configs
 from proxy.edge.config import EdgeConfig
 from proxy.edge.config_listeners import CertificateFiles, ListenerConfig, TlsConfig
-from proxy.edge.config_routes import HeaderMatch, RouteConfig
-from proxy.settings import ListenerSettings, ListenerTlsSettings, RouteSettings, Settings
+from proxy.edge.config_routes import FixedResponse, HeaderChanges, HeaderMatch, Redirect, RouteConfig
+from proxy.edge.context import gate_config
+from proxy.errors import ConfigError
+from proxy.settings import ListenerSettings, ListenerTlsSettings, RouteSettings, Settings, locate
+from proxy.settings.routes import HeaderChangeSettings, RedirectSettings, RespondSettings
 
 
 def to_edge_config(settings: Settings) -> EdgeConfig:
@@ -56,6 +60,20 @@ def to_edge_config(settings: Settings) -> EdgeConfig:
     return replace(config, upstreams=to_upstream_configs(settings, config))
 
 
+def check_edge_config(settings: Settings, path: Path | None = None) -> None:
+    """Compiles what workers would: hosts, paths and fields have rules that only the tables know.
+
+    Raises ConfigError with the place of the key at fault.
+    """
+    try:
+        gate_config(to_edge_config(settings))
+    except ValueError as error:
+        key, _, reason = str(error).partition(": ")
+        parts = tuple(int(part) if part.isdigit() else part for part in key.split("."))
+        place = locate(path, parts if parts[0] == "routes" else ("edge", *parts))
+        raise ConfigError(f"{place}: {reason}") from error
+
+
 def _route(route: RouteSettings) -> RouteConfig:
     return RouteConfig(
         name=route.name,
@@ -70,6 +88,12 @@ def _route(route: RouteSettings) -> RouteConfig:
         domains=route.domains,
         body_bytes=route.body_bytes,
         host_header=route.host_header,
+        strip_prefix=route.strip_prefix,
+        add_prefix=route.add_prefix,
+        request_headers=_changes(route.request_headers),
+        response_headers=_changes(route.response_headers),
+        redirect=_redirect(route.redirect),
+        respond=_respond(route.respond),
     )
 
 
@@ -100,3 +124,17 @@ def _tls(tls: ListenerTlsSettings) -> TlsConfig:
         client_certificates=tls.client_certificates,
         client_ca=None if tls.client_ca is None else str(tls.client_ca),
     )
+
+
+def _changes(changes: HeaderChangeSettings) -> HeaderChanges:
+    return HeaderChanges(
+        set=tuple(changes.set.items()), add=tuple(changes.add.items()), remove=changes.remove
+    )
+
+
+def _redirect(redirect: RedirectSettings | None) -> Redirect | None:
+    return None if redirect is None else Redirect(redirect.status, redirect.location)
+
+
+def _respond(respond: RespondSettings | None) -> FixedResponse | None:
+    return None if respond is None else FixedResponse(respond.status, respond.content_type, respond.body)

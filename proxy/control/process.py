@@ -24,7 +24,7 @@ from proxy.control.checked import checked_upstreams
 from proxy.control.configuration import Configuration, kept_configuration
 from proxy.control.context import Control, Running
 from proxy.control.denials import DenialRecorder
-from proxy.control.edge_config import to_edge_config
+from proxy.control.edge_config import check_edge_config, to_edge_config
 from proxy.control.health import HealthChecks
 from proxy.control.links import Links
 from proxy.control.listener_files import check_listener_files
@@ -59,6 +59,7 @@ def load_running(config_path: Path | None, environ: Mapping[str, str]) -> Runnin
     settings = load_settings(config_path)
     check_listener_files(settings, config_path)
     check_upstream_files(settings, config_path)
+    check_edge_config(settings, config_path)
     return Running(settings, rules_from(settings), doors_from(settings, environ, config_path))
 
 

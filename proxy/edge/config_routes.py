@@ -13,6 +13,28 @@ class HeaderMatch:
 
 
 @dataclass(frozen=True, slots=True)
+class HeaderChanges:
+    """`set` replaces what came, `add` stands beside it."""
+
+    set: tuple[tuple[str, str], ...] = ()
+    add: tuple[tuple[str, str], ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    status: int
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class FixedResponse:
+    status: int
+    content_type: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
 class RouteConfig:
     """None: as the configuration around it says."""
 
@@ -28,3 +50,9 @@ class RouteConfig:
     domains: tuple[Literal["host", "origin", "referer"], ...] | None = None
     body_bytes: int | None = None
     host_header: str | None = None
+    strip_prefix: str | None = None
+    add_prefix: str | None = None
+    request_headers: HeaderChanges = HeaderChanges()
+    response_headers: HeaderChanges = HeaderChanges()
+    redirect: Redirect | None = None
+    respond: FixedResponse | None = None

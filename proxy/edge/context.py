@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fastmatch._native import Gate, GateConfig, Route, Segment
 from proxy.edge.certificates import Keyring, load_keyrings
 from proxy.edge.config import EdgeConfig
-from proxy.edge.config_routes import RouteConfig
+from proxy.edge.config_routes import HeaderChanges, RouteConfig
 from proxy.edge.config_upstreams import HOST_OF_TARGET
 from proxy.edge.entrance import Entrance, listener_config
 from proxy.edge.pace import Pace
@@ -65,7 +65,21 @@ def gate_route(route: RouteConfig, upstream_host: str | None) -> Route:
         domains=route.domains,
         body_bytes=route.body_bytes,
         host_header=route.host_header or upstream_host,
+        strip_prefix=route.strip_prefix,
+        add_prefix=route.add_prefix,
+        request_headers=_changes(route.request_headers),
+        response_headers=_changes(route.response_headers),
+        redirect=None if route.redirect is None else (route.redirect.status, route.redirect.location),
+        respond=None
+        if route.respond is None
+        else (route.respond.status, route.respond.content_type, route.respond.body),
     )
+
+
+def _changes(
+    changes: HeaderChanges,
+) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...], tuple[str, ...]]:
+    return changes.set, changes.add, changes.remove
 
 
 class Context:

@@ -8,6 +8,7 @@ from proxy.settings.section import Section
 from proxy.settings.types import (
     DomainSubject,
     HeaderToken,
+    HeaderValue,
     HostHeader,
     HostPattern,
     MethodToken,
@@ -28,6 +29,29 @@ class HeaderMatchSettings(Section):
     value: Annotated[str | None, Field(max_length=1024)] = None
 
 
+class HeaderChangeSettings(Section):
+    """Fields of a message: set (instead of what came), added beside it, removed."""
+
+    set: dict[HeaderToken, HeaderValue] = Field(default_factory=dict)
+    add: dict[HeaderToken, HeaderValue] = Field(default_factory=dict)
+    remove: tuple[HeaderToken, ...] = ()
+
+
+class RedirectSettings(Section):
+    """The answer is another place."""
+
+    status: Literal[301, 302, 303, 307, 308] = 308
+    location: Annotated[str, Field(min_length=1, max_length=2048)]
+
+
+class RespondSettings(Section):
+    """The answer is always the same."""
+
+    status: Annotated[int, Field(ge=200, le=599)] = 200
+    content_type: Annotated[str, Field(min_length=1, max_length=256)] = "text/plain; charset=utf-8"
+    body: Annotated[str, Field(max_length=65536)] = ""
+
+
 class RouteSettings(Section):
     """[[routes]]: one route. What is left out is as in [edge] and [upstream]."""
 
@@ -43,6 +67,12 @@ class RouteSettings(Section):
     domains: tuple[DomainSubject, ...] | None = None
     body_bytes: SizeBytes | None = None
     host_header: HostHeader | None = None
+    strip_prefix: RoutePath | None = None
+    add_prefix: RoutePath | None = None
+    request_headers: HeaderChangeSettings = HeaderChangeSettings()
+    response_headers: HeaderChangeSettings = HeaderChangeSettings()
+    redirect: RedirectSettings | None = None
+    respond: RespondSettings | None = None
 
     @field_validator("block_score")
     @classmethod
@@ -52,7 +82,9 @@ class RouteSettings(Section):
         return value
 
     @model_validator(mode="after")
-    def _has_one_path(self) -> Self:
+    def _is_one_thing(self) -> Self:
         if self.path is not None and self.path_prefix is not None:
             raise ValueError(f"route {self.name!r} has path and path_prefix; it can have one of them")
+        if self.redirect is not None and self.respond is not None:
+            raise ValueError(f"route {self.name!r} has redirect and respond; it can have one of them")
         return self

@@ -195,6 +195,8 @@ Network = Annotated[str, BeforeValidator(_network)]
 NetworkOrDomain = Annotated[str, BeforeValidator(_network_or_domain)]
 SourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$")]
 HeaderToken = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")]
+# Visible ASCII with blanks within.
+HeaderValue = Annotated[str, Field(pattern=r"^([!-~]([ -~\t]*[!-~])?)?$", max_length=4096)]
 HostHeader = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\[\]-]{1,255}$")]
 HostPattern = Annotated[str, BeforeValidator(_host_pattern)]
 MethodToken = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,32}$")]

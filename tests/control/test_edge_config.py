@@ -5,11 +5,12 @@ from dataclasses import fields
 import orjson
 import pytest
 
-from proxy.control.edge_config import to_edge_config
+from proxy.control.edge_config import check_edge_config, to_edge_config
 from proxy.edge.config import EdgeConfig
-from proxy.edge.config_routes import HeaderMatch, RouteConfig
+from proxy.edge.config_routes import FixedResponse, HeaderChanges, HeaderMatch, Redirect, RouteConfig
 from proxy.edge.config_upstreams import TargetConfig, UpstreamConfig
 from proxy.edge.context import gate_config
+from proxy.errors import ConfigError
 from proxy.settings import load_settings
 
 # Every key that a worker works by, none at its default.
@@ -65,6 +66,11 @@ mode = "enforce"
 domains = ["referer"]
 body_bytes = 19
 host_header = "inner.example"
+strip_prefix = "/v1"
+add_prefix = "/api"
+request_headers = { set = { X-A = "1" }, add = { X-B = "2" }, remove = ["X-C"] }
+response_headers = { set = { Server = "edge" } }
+redirect = { status = 301, location = "https://{host}{path}" }
 [[routes]]
 name = "page"
 path = "/page"
@@ -97,6 +103,7 @@ statuses = [500]
 [[listeners]]
 name = "public"
 listen = "127.0.0.1:1"
+respond = { status = 418, content_type = "text/html", body = "<p>tea</p>" }
 """
 
 
@@ -135,6 +142,9 @@ def test_every_key_of_a_route_reaches_the_workers(tmp_path):
     ]
     assert same == []
     assert made[0].hosts == ("api.example", "*.api.example")
+    assert made[0].request_headers == HeaderChanges((("X-A", "1"),), (("X-B", "2"),), ("X-C",))
+    assert made[0].redirect == Redirect(301, "https://{host}{path}")
+    assert made[1].respond == FixedResponse(418, "text/html", "<p>tea</p>")
     assert made[0].headers == (HeaderMatch("X-Tenant", "a"), HeaderMatch("X-Key"))
 
 
@@ -194,3 +204,31 @@ def test_what_a_worker_does_not_know_is_left_out_at_any_depth():
     )
     with pytest.raises(ValueError, match="a RouteConfig is an object, not str"):
         EdgeConfig.from_wire(b'{"routes": ["a"]}')
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "parts"),
+    [
+        ('hosts = ["a_b..c"]', 2, ["routes.0.hosts", "not a host name"]),
+        ('path = "/a//b"', 2, ["routes.0.path", "normal form", "/a/b"]),
+        ('path = "/a%2fb"', 2, ["routes.0.path", "escaped slash"]),
+        ('methods = ["TRACE"]', 2, ["routes.0.methods", "always refused"]),
+        ('headers = [{ name = "X-Real-IP" }]', 2, ["routes.0.headers", "X-Real-IP"]),
+        ('request_headers = { set = { Host = "a" } }', 2, ["routes.0.request_headers", "the proxy itself"]),
+        ('response_headers.remove = ["Connection"]', 2, ["routes.0.response_headers", "the proxy itself"]),
+        ('strip_prefix = "/v1"', 2, ["routes.0.strip_prefix", "not the beginning of path"]),
+        ('redirect = { location = "//evil.example" }', 2, ["routes.0.redirect", "does not begin with"]),
+        ('redirect = { location = "/a{what}" }', 2, ["routes.0.redirect", "braces"]),
+        ('respond = { status = 204, body = "a" }', 2, ["routes.0.respond", "204 has no body"]),
+    ],
+)
+def test_fault_that_only_the_tables_know_names_its_place(tmp_path, text, line, parts):
+    """`sentra-proxy check` says as much of a route's host as of a missing key."""
+    path = tmp_path / "sentra.toml"
+    path.write_text(f'[[routes]]\n{text}\nname = "a"\n')
+    with pytest.raises(ConfigError) as caught:
+        check_edge_config(load_settings(path), path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}:{line}: "), message
+    for part in parts:
+        assert part in message

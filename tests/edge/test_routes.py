@@ -1,9 +1,9 @@
 """Which requests go where, over real sockets; the matcher itself is held against a scan in Rust."""
 
-from proxy.edge.config_routes import HeaderMatch, RouteConfig
+from proxy.edge.config_routes import FixedResponse, HeaderChanges, HeaderMatch, Redirect, RouteConfig
 from tests.edge.conftest import StartEdge
 from tests.support.client import get, post
-from tests.support.origin import Origin
+from tests.support.origin import Origin, OriginConnection, answer
 
 STRICT = RouteConfig(name="strict", hosts=("strict.example",), path_prefix="/v1", body_bytes=4)
 
@@ -63,3 +63,52 @@ async def test_new_routes_are_taken_by_the_next_request_of_an_open_connection(
     edge.configure(routes=(RouteConfig(name="tenant", headers=(HeaderMatch("X-Tenant", "a"),)),))
     assert (await client.fetch(get())).status == 404
     assert (await client.fetch(get("/", "X-Tenant: a"))).status == 200
+
+
+async def test_fields_are_changed_both_ways_and_the_prefix_comes_off(start_edge: StartEdge, origin: Origin):
+    """What a gateway behind a path needs, and no client can undo."""
+    edge = await start_edge(
+        routes=(
+            RouteConfig(
+                path_prefix="/v1",
+                strip_prefix="/v1",
+                request_headers=HeaderChanges(set=(("X-Tenant", "ours"),)),
+                response_headers=HeaderChanges(set=(("Server", "edge"),), remove=("X-Powered-By",)),
+            ),
+        )
+    )
+
+    async def powered(connection: OriginConnection) -> None:
+        while True:
+            await connection.read_request()
+            await connection.send(answer(b"ok", "Server: origin", "X-Powered-By: php"))
+
+    origin.behave = powered
+    client = await edge.connect()
+    response = await client.fetch(get("/v1/a%2Fb?c", "x_tenant: theirs", "Connection: X-Tenant"))
+    assert (response.head.get("server"), response.head.get("x-powered-by")) == ("edge", None)
+    request = origin.requests[0]
+    assert request.head.start_line == "GET /a%2Fb?c HTTP/1.1"
+    assert request.head.get("x-tenant") == "ours"
+    assert request.head.get("x_tenant") is None
+    assert request.head.get("x-forwarded-prefix") == "/v1"
+
+
+async def test_redirection_and_fixed_response_need_no_origin(start_edge: StartEdge, origin: Origin):
+    """They count as answers, and the connection stays."""
+    edge = await start_edge(
+        routes=(
+            RouteConfig(
+                name="moved", path_prefix="/old", redirect=Redirect(308, "https://{host}/new{query}")
+            ),
+            RouteConfig(name="robots", path="/robots.txt", respond=FixedResponse(200, "text/plain", "none")),
+        )
+    )
+    client = await edge.connect()
+    moved = await client.fetch(get("/old/x?q=1"))
+    assert (moved.status, moved.head.get("location")) == (308, "https://example.com/new?q=1")
+    robots = await client.fetch(get("/robots.txt"))
+    assert (robots.status, robots.body, robots.head.get("content-type")) == (200, b"none", "text/plain")
+    assert (await client.fetch(post(b"abc", "/robots.txt"))).body == b"none"
+    assert origin.connections == []
+    assert (edge.counter("responses_2xx"), edge.counter("responses_3xx")) == (2, 1)

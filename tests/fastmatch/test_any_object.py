@@ -125,7 +125,8 @@ NAMES = {
     "unpack_entries": "limit",
     "GateConfig": "trusted_proxies block_score drop_score observe domains on_missing scheme via head_bytes "
     "target_bytes header_count body_bytes response_head_bytes upstream_host routes",
-    "Route": "hosts path path_prefix methods headers block_score observe domains body_bytes host_header",
+    "Route": "hosts path path_prefix methods headers block_score observe domains body_bytes host_header "
+    "strip_prefix add_prefix request_headers response_headers redirect respond",
 }
 
 

@@ -7,7 +7,7 @@ use http1::request::RequestHead;
 use http1::{Limits, Refusal};
 
 use crate::network::TrustedNetworks;
-use crate::route::{NO_ROUTE, Route, RouteSettings, body_limit, host_field};
+use crate::route::{Route, RouteSettings};
 use crate::router::{MOST_ROUTES, Router};
 
 /// Plain values, as they come from the settings.
@@ -126,7 +126,7 @@ impl Tables {
             .drop_score
             .map(|score| tenths("drop_score", score))
             .transpose()?;
-        let fallback = fallback_of(settings)?;
+        let fallback = Route::fallback(settings)?;
         Ok(Self {
             trusted,
             drop_score,
@@ -173,22 +173,6 @@ impl Tables {
             .or_else(|| self.routes.iter().find(|other| other.name == route.name))
             .unwrap_or(route)
     }
-}
-
-/// The defaults that routes inherit, as a route of its own.
-fn fallback_of(settings: &Settings) -> Result<Route, ConfigError> {
-    let host = settings.upstream_host.as_deref();
-    Ok(Route {
-        name: Box::default(),
-        index: NO_ROUTE,
-        block_score: tenths("block_score", settings.block_score)?,
-        observe: settings.observe,
-        domains: parse_domains(&settings.domains)?,
-        body_bytes: body_limit(settings.body_bytes),
-        host: host
-            .map(|host| host_field("upstream_host", host))
-            .transpose()?,
-    })
 }
 
 fn compile_routes(

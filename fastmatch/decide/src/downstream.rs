@@ -13,7 +13,7 @@ use http1::request::{self, FieldStorage, Parse, RequestHead};
 use http1::{Framing, Refusal, Version};
 
 use crate::action::{Action, HeadOutcome};
-use crate::answer::{self, Answer};
+use crate::answer::{self, Answer, Content};
 use crate::config::Tables;
 use crate::events::Event;
 use crate::exchange::{Exchange, Phase};
@@ -194,14 +194,18 @@ impl Downstream {
         let blocking = judgement.filter(|judgement| judgement.score >= route.block_score);
         let action = match blocking {
             Some(judgement) if !route.observe => self.deny(&judgement, head, rest, out),
-            _ if is_last_hop => self.answer_instead(204, rest, out),
+            _ if is_last_hop => self.answer_instead(204, Content::Problem, rest, out),
             _ => {
                 if let Some(judgement) = &blocking {
                     self.tell(judgement, head, Counter::Observed, "observed");
                 }
                 if route.index == NO_ROUTE {
                     self.gate.count(Counter::Unrouted, 1);
-                    self.answer_instead(404, rest, out)
+                    self.answer_instead(404, Content::Problem, rest, out)
+                } else if let Some(fixed) = &route.fixed {
+                    let mut location = Vec::new();
+                    let content = fixed.content(head, route.rewrite.as_ref(), &mut location);
+                    self.answer_instead(fixed.status(), content, rest, out)
                 } else {
                     let trust = Trust {
                         peer_is_trusted,
@@ -268,7 +272,7 @@ impl Downstream {
         rest: Rest<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Action, Refusal> {
-        let action = self.answer_instead(403, rest, out)?;
+        let action = self.answer_instead(403, Content::Problem, rest, out)?;
         self.tell(judgement, head, Counter::Denied, "denied");
         Ok(action)
     }
@@ -314,6 +318,7 @@ impl Downstream {
     fn answer_instead(
         &mut self,
         status: u16,
+        content: Content<'_>,
         rest: Rest<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Action, Refusal> {
@@ -321,7 +326,7 @@ impl Downstream {
         let consumed = rest.head + body_length.unwrap_or(rest.data.len());
         let closes = body_length.is_none() || !self.keeps_alive();
         self.gate.count(Counter::BytesReceived, consumed as u64);
-        self.write_answer(status, closes, out);
+        self.write_answer(status, content, closes, out);
         self.exchange.record(&self.gate, status, Instant::now());
         let route = &self.exchange.route;
         let route = route.as_ref().map_or(NO_ROUTE, |route| route.index);
@@ -337,12 +342,17 @@ impl Downstream {
         self.exchange.keep_alive && !self.gate.is_draining()
     }
 
-    fn write_answer(&self, status: u16, closes: bool, out: &mut Vec<u8>) {
+    fn write_answer(&self, status: u16, content: Content<'_>, closes: bool, out: &mut Vec<u8>) {
         let start = out.len();
         answer::write(
             out,
             &Answer {
                 status,
+                content,
+                added: match content {
+                    Content::Problem => b"",
+                    _ => &self.exchange.response_changes().added,
+                },
                 request_id: &self.exchange.request_id,
                 now: self.gate.now(),
                 closes,
@@ -360,7 +370,7 @@ impl Downstream {
             self.exchange.start(self.peer, self.gate.next_request_id());
         }
         let closes = closes || !self.keeps_alive() || !self.exchange.body.is_done();
-        self.write_answer(status, closes, out);
+        self.write_answer(status, Content::Problem, closes, out);
         self.finish(status);
     }
 

@@ -1,12 +1,13 @@
 //! The one mutable record: what an exchange is, from the first byte of its head to its entry in the counters.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use http1::Version;
 use http1::request::{Method, RequestHead};
 
+use crate::changes::Changes;
 use crate::gate::Gate;
 use crate::histogram::Histogram;
 use crate::judge::Hosts;
@@ -91,6 +92,15 @@ impl Exchange {
             .is_some_and(|known| Arc::ptr_eq(known, route))
         {
             self.route = Some(Arc::clone(route));
+        }
+    }
+
+    /// None before the first head.
+    pub fn response_changes(&self) -> &Changes {
+        static NO_CHANGES: LazyLock<Changes> = LazyLock::new(Changes::default);
+        match &self.route {
+            Some(route) => &route.response_changes,
+            None => &NO_CHANGES,
         }
     }
 

@@ -1,7 +1,7 @@
 //! A strict request head -> the head that goes upstream. Re-made, so that nothing of the client's framing travels.
 //!
-//! Order matters: fields that `Connection` names are removed first, ours are added last, so no client can remove or
-//! add one of ours (CVE-2021-32813, CVE-2024-45410).
+//! Order matters: fields that `Connection` names are removed first, the route's and ours are added last, so no client can
+//! remove or add one of them (CVE-2021-32813, CVE-2024-45410).
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use crate::request_id::RequestId;
 use crate::route::Route;
 
 /// HTTP/1.0 clients may leave Host out; the upstream speaks 1.1 and may not.
-const NO_HOST: &[u8] = b"localhost";
+pub const NO_HOST: &[u8] = b"localhost";
 
 pub struct Forward<'f> {
     pub tables: &'f Tables,
@@ -82,18 +82,24 @@ pub fn max_forwards(head: &RequestHead<'_, '_>) -> Result<Option<u64>, Refusal> 
 
 pub fn write(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, forward: &Forward<'_>) {
     let is_options = head.method == Method::Options;
-    let (prefix, path) = head.target.path(is_options);
     out.extend_from_slice(head.method_text.as_bytes());
     out.push(b' ');
-    out.extend_from_slice(prefix);
-    out.extend_from_slice(path);
+    match &forward.route.rewrite {
+        None => {
+            let (prefix, path) = head.target.path(is_options);
+            out.extend_from_slice(prefix);
+            out.extend_from_slice(path);
+        }
+        Some(rewrite) => rewrite.write(out, &head.target),
+    }
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let received_host = head.host.map_or(NO_HOST, |host| host.text);
     let host = forward.route.host.as_deref();
     field(out, b"Host", host.unwrap_or(received_host));
     fields::copy(out, head.source, head.fields, head.kinds, |kind, name| {
-        keeps(head, forward, kind, name)
+        keeps(head, forward, kind, name) && !forward.route.request_changes.removes(name)
     });
+    out.extend_from_slice(&forward.route.request_changes.added);
     write_framing(out, head);
     write_identity(out, head, forward, received_host);
     write_verdict(out, forward);

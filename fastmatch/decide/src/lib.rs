@@ -6,11 +6,13 @@
 
 pub mod action;
 mod answer;
+mod changes;
 pub mod config;
 mod date;
 mod downstream;
 mod events;
 mod exchange;
+mod fixed;
 mod forward;
 mod gate;
 mod histogram;
@@ -21,11 +23,13 @@ mod path;
 mod request_body;
 mod request_id;
 mod response_head;
+mod rewrite;
 mod route;
 mod router;
 mod segment;
 pub mod upstream;
 
+pub use changes::ChangeSettings;
 pub use config::{ConfigError, Settings, Tables, tenths};
 pub use downstream::Downstream;
 pub use gate::{Gate, InvalidPeer};

@@ -6,6 +6,7 @@ use http1::render::{decimal, decimal_field, field};
 use http1::request::is_named_by_connection;
 use http1::response::ResponseHead;
 
+use crate::changes::Changes;
 use crate::date;
 
 /// How the client's connection goes on, as the fields that say so.
@@ -15,12 +16,14 @@ pub const UPGRADES: &[u8] = b"Connection: Upgrade\r\nUpgrade: websocket\r\n";
 pub const SAYS_NOTHING: &[u8] = b"";
 
 /// Always HTTP/1.1: that says what we speak, and not how this message is framed. `is_chunked`: the client gets chunks.
+/// An interim answer loses fields that the route removes and gets none that it adds.
 pub fn write(
     out: &mut Vec<u8>,
     head: &ResponseHead<'_, '_>,
     is_chunked: bool,
     now: u64,
     connection: &[u8],
+    changes: &Changes,
 ) {
     out.extend_from_slice(b"HTTP/1.1 ");
     decimal(out, u64::from(head.status));
@@ -28,9 +31,10 @@ pub fn write(
     out.extend_from_slice(head.reason);
     out.extend_from_slice(b"\r\n");
     fields::copy(out, head.source, head.fields, head.kinds, |kind, name| {
-        keeps(head, kind, name)
+        keeps(head, kind, name) && !changes.removes(name)
     });
     if head.status >= 200 {
+        out.extend_from_slice(&changes.added);
         if is_chunked {
             field(out, b"Transfer-Encoding", b"chunked");
         } else if let Some(length) = head.content_length.filter(|_| head.status != 204) {

@@ -2,7 +2,10 @@
 
 use http1::target::Host;
 
-use crate::config::{ConfigError, Domains, error, parse_domains, tenths};
+use crate::changes::{ChangeSettings, Changes};
+use crate::config::{ConfigError, Domains, Settings, error, parse_domains, tenths};
+use crate::fixed::Fixed;
+use crate::rewrite::Rewrite;
 
 /// The route of a request that none fits.
 pub const NO_ROUTE: u32 = u32::MAX;
@@ -23,6 +26,14 @@ pub struct RouteSettings {
     pub domains: Option<Vec<String>>,
     pub body_bytes: Option<u64>,
     pub host_header: Option<String>,
+    pub strip_prefix: Option<String>,
+    pub add_prefix: Option<String>,
+    pub request_headers: ChangeSettings,
+    pub response_headers: ChangeSettings,
+    /// Status and location: the route answers by itself.
+    pub redirect: Option<(u16, String)>,
+    /// Status, content type and body.
+    pub respond: Option<(u16, String, String)>,
 }
 
 impl RouteSettings {
@@ -49,6 +60,11 @@ pub struct Route {
     pub(crate) body_bytes: u64,
     /// Sent instead of the client's Host.
     pub(crate) host: Option<Vec<u8>>,
+    pub(crate) rewrite: Option<Rewrite>,
+    pub(crate) request_changes: Changes,
+    pub(crate) response_changes: Changes,
+    /// Nothing goes upstream: this is the answer.
+    pub(crate) fixed: Option<Fixed>,
 }
 
 impl Route {
@@ -58,6 +74,12 @@ impl Route {
         index: u32,
         inherited: &Self,
     ) -> Result<Self, ConfigError> {
+        let rewrite = Rewrite::compile(settings)?;
+        let mut request_changes = Changes::compile("request_headers", &settings.request_headers)?;
+        if let Some(rewrite) = rewrite.as_ref().filter(|it| !it.strip.is_empty()) {
+            // The service behind makes its links with it.
+            request_changes = request_changes.with_own("X-Forwarded-Prefix", &rewrite.strip);
+        }
         Ok(Self {
             name: settings.name.clone().into_boxed_str(),
             index,
@@ -76,16 +98,50 @@ impl Route {
                 Some(host) => Some(host_field("host_header", host)?),
                 None => inherited.host.clone(),
             },
+            rewrite,
+            request_changes,
+            response_changes: Changes::compile("response_headers", &settings.response_headers)?,
+            fixed: match (&settings.redirect, &settings.respond) {
+                (None, None) => None,
+                (Some((status, location)), None) => Some(Fixed::redirect(*status, location)?),
+                (None, Some((status, content_type, body))) => {
+                    Some(Fixed::response(*status, content_type, body)?)
+                }
+                (Some(_), Some(_)) => {
+                    let reason = "stands beside redirect: a route has one of them";
+                    return Err(error("respond", reason.to_owned()));
+                }
+            },
+        })
+    }
+
+    /// The defaults that others inherit, for what no route fits.
+    pub(crate) fn fallback(settings: &Settings) -> Result<Self, ConfigError> {
+        let host = settings.upstream_host.as_deref();
+        Ok(Self {
+            name: Box::default(),
+            index: NO_ROUTE,
+            block_score: tenths("block_score", settings.block_score)?,
+            observe: settings.observe,
+            domains: parse_domains(&settings.domains)?,
+            body_bytes: body_limit(settings.body_bytes),
+            host: host
+                .map(|host| host_field("upstream_host", host))
+                .transpose()?,
+            rewrite: None,
+            request_changes: Changes::default(),
+            response_changes: Changes::default(),
+            fixed: None,
         })
     }
 }
 
 /// 0 is no limit.
-pub(crate) fn body_limit(bytes: u64) -> u64 {
+fn body_limit(bytes: u64) -> u64 {
     if bytes == 0 { u64::MAX } else { bytes }
 }
 
-pub(crate) fn host_field(key: &'static str, host: &str) -> Result<Vec<u8>, ConfigError> {
+fn host_field(key: &'static str, host: &str) -> Result<Vec<u8>, ConfigError> {
     match Host::parse(host.as_bytes()) {
         Ok(_) => Ok(host.as_bytes().to_vec()),
         Err(_) => Err(error(key, format!("{host:?} is not a host"))),

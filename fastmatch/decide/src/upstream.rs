@@ -255,7 +255,7 @@ impl Upstream {
         match head.status {
             101 if downstream.exchange.is_upgrade && head.is_websocket => {
                 self.status = 101;
-                self.write_head(out, head, UPGRADES);
+                self.write_head(out, head, UPGRADES, downstream);
                 self.observe_head(downstream);
                 self.state = State::Tunnel;
                 self.gate.count(Counter::Tunnels, 1);
@@ -271,7 +271,7 @@ impl Upstream {
                 }
                 // RFC 9110 section 15.2: forwarded, but never to HTTP/1.0.
                 if downstream.exchange.version == Version::Http11 {
-                    self.write_head(out, head, SAYS_NOTHING);
+                    self.write_head(out, head, SAYS_NOTHING, downstream);
                 }
                 Ok(())
             }
@@ -301,7 +301,7 @@ impl Upstream {
             (false, false) => KEEPS,
             (false, true) => SAYS_NOTHING,
         };
-        self.write_head(out, head, connection);
+        self.write_head(out, head, connection, downstream);
         self.observe_head(downstream);
         match head.framing {
             Framing::None | Framing::Length(0) => self.finish(downstream),
@@ -320,8 +320,15 @@ impl Upstream {
         self.gate.observe(Histogram::Upstream, duration);
     }
 
-    fn write_head(&self, out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, connection: &[u8]) {
-        response_head::write(out, head, self.encodes, self.gate.now(), connection);
+    fn write_head(
+        &self,
+        out: &mut Vec<u8>,
+        head: &ResponseHead<'_, '_>,
+        connection: &[u8],
+        downstream: &Downstream,
+    ) {
+        let (now, changes) = (self.gate.now(), downstream.exchange.response_changes());
+        response_head::write(out, head, self.encodes, now, connection, changes);
     }
 
     fn body(

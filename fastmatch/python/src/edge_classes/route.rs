@@ -1,9 +1,17 @@
 //! One route of a configuration, as plain values.
 
-use decide::RouteSettings;
+use decide::{ChangeSettings, RouteSettings};
 use pyo3::prelude::*;
 
 use crate::blocklist_classes::Within;
+
+/// Set, add, remove.
+type Changes = (Vec<(String, String)>, Vec<(String, String)>, Vec<String>);
+
+fn change_settings(changes: Option<Changes>) -> ChangeSettings {
+    let (set, add, remove) = changes.unwrap_or_default();
+    ChangeSettings { set, add, remove }
+}
 
 #[pyclass(name = "Route", module = "fastmatch", frozen)]
 pub(crate) struct PyRoute {
@@ -26,8 +34,15 @@ impl PyRoute {
         domains = None,
         body_bytes = None,
         host_header = None,
+        strip_prefix = None,
+        add_prefix = None,
+        request_headers = None,
+        response_headers = None,
+        redirect = None,
+        respond = None,
     ), text_signature = "(name, *, hosts=(), path=None, path_prefix=None, methods=(), headers=(), block_score=None, \
-        observe=None, domains=None, body_bytes=None, host_header=None)")]
+        observe=None, domains=None, body_bytes=None, host_header=None, strip_prefix=None, add_prefix=None, \
+        request_headers=None, response_headers=None, redirect=None, respond=None)")]
     #[expect(
         clippy::too_many_arguments,
         reason = "keyword-only settings, one for each key"
@@ -44,6 +59,12 @@ impl PyRoute {
         domains: Option<Vec<String>>,
         body_bytes: Option<Within<u64>>,
         host_header: Option<String>,
+        strip_prefix: Option<String>,
+        add_prefix: Option<String>,
+        request_headers: Option<Changes>,
+        response_headers: Option<Changes>,
+        redirect: Option<(Within<u16>, String)>,
+        respond: Option<(Within<u16>, String, String)>,
     ) -> Self {
         let settings = RouteSettings {
             name,
@@ -57,6 +78,12 @@ impl PyRoute {
             domains,
             body_bytes: body_bytes.map(|bytes| bytes.0),
             host_header,
+            strip_prefix,
+            add_prefix,
+            request_headers: change_settings(request_headers),
+            response_headers: change_settings(response_headers),
+            redirect: redirect.map(|(status, location)| (status.0, location)),
+            respond: respond.map(|(status, content_type, body)| (status.0, content_type, body)),
         };
         Self { settings }
     }

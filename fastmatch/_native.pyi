@@ -320,6 +320,8 @@ class Segment:
     def slot_counters(self, slot: int) -> dict[str, int]: ...
     def histogram(self, name: Literal["request_seconds", "upstream_seconds"]) -> list[tuple[float, int]]:
         """(upper bound in seconds, count) of each non-empty log-linear bucket, ascending."""
+    def routes(self, names: Sequence[str]) -> list[tuple[int, int, int]]:
+        """(requests, denied, errors) of each route, over all slots and for the segment's life; by name."""
     def add(self, slot: int, name: str, amount: int) -> None:
         """For counters that Python owns (bytes, retries, connections); amount may be negative for gauges
         only.
@@ -354,12 +356,14 @@ class Route:
         | None = None,
         redirect: tuple[int, str] | None = None,
         respond: tuple[int, str, str] | None = None,
+        hidden_paths: Sequence[str] = (),
     ) -> Route:
         """None: as the `GateConfig` says. `hosts`: exact, or `*.` and what is below it; none: any.
 
         `path_prefix` means whole segments, paths are in normal form. `headers`: (name, value), value None:
         present at all. `request_headers`, `response_headers`: what is set, added and removed. `redirect`:
-        (status, location), `respond`: (status, content type, body): nothing goes upstream.
+        (status, location), `respond`: (status, content type, body): nothing goes upstream. `hidden_paths`:
+        answered 404 with everything below, in any case and reading.
         """
 
 @final
@@ -390,6 +394,11 @@ class GateConfig:
         `body_bytes`: largest request body, 0 = no limit (413). `upstream_host`: Host to send, None = the
         client's. `routes`: 1-256, the most specific that fits is taken, by default one for everything;
         faults in one are named `routes.N.key`.
+        """
+    def explain(self, head: bytes, /) -> list[tuple[int, Literal["host", "path", "method", "header"] | None]]:
+        """Every route of a whole head with what keeps the request from it, in order of preference.
+
+        The first with None is taken. Raises ValueError with the status when the head is refused.
         """
 
 @final

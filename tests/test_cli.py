@@ -191,6 +191,87 @@ def test_check_of_a_bad_file_exits_with_two_and_names_the_line(tmp_path, capsys,
     assert message in capsys.readouterr().err
 
 
+ROUTES = """
+[upstream]
+protect_tyk = true
+[[routes]]
+name = "api"
+hosts = ["api.example"]
+path_prefix = "/v1"
+strip_prefix = "/v1"
+host_header = "inner.example"
+[[routes]]
+name = "puts"
+hosts = ["api.example"]
+methods = ["PUT"]
+headers = [{ name = "X-Key" }]
+[[routes]]
+name = "old"
+path = "/old"
+redirect = { location = "https://{host}/new" }
+[[routes]]
+name = "deep"
+path_prefix = "/v1/deep"
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "taken", "result"),
+    [
+        (
+            ["http://api.example/v1/a%2Fb?c#d"],
+            0,
+            "api",
+            "'default': GET /a%2Fb?c HTTP/1.1, Host: inner.example",
+        ),
+        (["http://api.example", "--method", "PUT", "--header", "X-Key: 1"], 0, "puts", "PUT / HTTP/1.1"),
+        (
+            ["https://b.example/old"],
+            0,
+            "old",
+            "HTTP/1.1 308 Permanent Redirect, location: https://b.example/new",
+        ),
+        (
+            ["http://x.example", "--header", "Host: api.example", "--method", "PUT"],
+            1,
+            None,
+            "no route fits: 404",
+        ),
+        (["http://b.example/v1"], 1, None, "no route fits: 404"),
+        (["http://b.example/v1/deep/..%2f..%2f..%2fold"], 1, None, "refused with 400"),
+        (["http://b.example/", "--method", "TRACE"], 1, None, "refused with 405"),
+        (["b.example/v1"], 1, None, "is not a URL"),
+    ],
+)
+def test_check_explains_which_route_a_request_takes(tmp_path, capsys, arguments, status, taken, result):
+    """By the tables and the codec of the workers, so that it cannot say something else than they do."""
+    (tmp_path / "sentra.toml").write_text('control.auth = "none"\n' + ROUTES)
+    assert main(["check", "--explain", *arguments]) == status
+    printed = capsys.readouterr()
+    assert result in printed.out + printed.err
+    lines = [line.split()[1] for line in printed.out.splitlines() if line.lstrip().startswith("->")]
+    assert lines == ([taken] if taken else [])
+
+
+def test_check_explains_why_the_others_were_not_taken(tmp_path, capsys):
+    """In the order in which they were considered, with the line of each."""
+    (tmp_path / "sentra.toml").write_text('control.auth = "none"\n' + ROUTES)
+    main(["check", "--explain", "http://api.example/v1/deep"])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[:-1]]
+    assert rows == [
+        ["->", "api", "fits", "sentra.toml:5"],
+        ["puts", "method", "differs", "sentra.toml:11"],
+        ["deep", "fits", "sentra.toml:20"],
+        ["old", "path", "differs", "sentra.toml:16"],
+    ]
+
+
+def test_check_explains_that_a_path_is_hidden(tmp_path, capsys):
+    (tmp_path / "sentra.toml").write_text('control.auth = "none"\n[upstream]\nprotect_tyk = true\n')
+    assert main(["check", "--explain", "http://a.example//TYK/apis"]) == 1
+    assert "route 'default' keeps this path of its upstream from outside: 404" in capsys.readouterr().out
+
+
 def test_check_notes_a_list_that_is_not_there_yet(tmp_path, capsys):
     """A volume may be mounted later; it is no fault of the configuration."""
     (tmp_path / "sentra.toml").write_text(

@@ -384,6 +384,18 @@ def test_gateway_url_sets_the_upstream(tmp_path, monkeypatch):
     assert settings.upstream.idle_count == 1
 
 
+def test_gateway_url_hides_the_control_paths_of_tyk(tmp_path, monkeypatch):
+    """Who names Tyk means Tyk; who says no is heard."""
+    assert load_settings(None).upstream.hidden_paths == ()
+    monkeypatch.setenv("TYK_GATEWAY_URL", "http://tyk:8080")
+    assert load_settings(None).upstream.hidden_paths == ("/tyk", "/hello", "/ready")
+    path = write(tmp_path, "[upstream]\nprotect_tyk = false\n")
+    assert load_settings(path).upstream.hidden_paths == ()
+    monkeypatch.delenv("TYK_GATEWAY_URL")
+    path = write(tmp_path, '[upstream]\nhealth = { preset = "tyk" }\ntyk_paths = ["/tyk"]\n')
+    assert load_settings(path).upstream.hidden_paths == ("/tyk",)
+
+
 def test_fault_of_the_gateway_url_names_its_variable(monkeypatch):
     monkeypatch.setenv("TYK_GATEWAY_URL", "tyk")
     assert fault_of(None).startswith("environment: TYK_GATEWAY_URL: upstream.url: ")

@@ -49,6 +49,13 @@ def parser() -> argparse.ArgumentParser:
 
     check = verbs.add_parser("check", help="validate the configuration; exit 2 names file, line and key")
     _add_config(check)
+    check.add_argument(
+        "--explain", metavar="URL", help="which routes a request is held against, and which it takes"
+    )
+    check.add_argument("--method", default="GET", help="of that request; default GET")
+    check.add_argument(
+        "--header", action="append", default=[], metavar="'NAME: VALUE'", help="of that request; repeatable"
+    )
     check.set_defaults(command=commands.check)
 
     show = verbs.add_parser("show-config", help="the configuration in force, secrets masked")

@@ -58,6 +58,10 @@ def check(parsed: argparse.Namespace) -> int:
     for item in settings.lists:
         if not item.path.is_file():
             sys.stderr.write(f"note: list {item.source!r}: {item.path} is not there (yet)\n")
+    if parsed.explain is not None:
+        from proxy.cli.explain_route import explain  # as above
+
+        return explain(parsed, settings, path)
     printing.line(f"{path or 'the defaults and the environment'}: in order")
     return EXIT_DONE
 

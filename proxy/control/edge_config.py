@@ -3,14 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+from proxy.control.edge_routes import to_route_configs
 from proxy.control.edge_upstreams import to_upstream_configs
 from proxy.edge.config import EdgeConfig
 from proxy.edge.config_listeners import CertificateFiles, ListenerConfig, TlsConfig
-from proxy.edge.config_routes import FixedResponse, HeaderChanges, HeaderMatch, Redirect, RouteConfig
 from proxy.edge.context import gate_config
 from proxy.errors import ConfigError
-from proxy.settings import ListenerSettings, ListenerTlsSettings, RouteSettings, Settings, locate
-from proxy.settings.routes import HeaderChangeSettings, RedirectSettings, RespondSettings
+from proxy.settings import ListenerSettings, ListenerTlsSettings, Settings, locate
 
 
 def to_edge_config(settings: Settings) -> EdgeConfig:
@@ -54,8 +53,8 @@ def to_edge_config(settings: Settings) -> EdgeConfig:
         connection_count=limits.connection_count,
         backlog_count=limits.backlog_count,
         buffer_bytes=limits.buffer_bytes,
-        routes=tuple(_route(route) for route in settings.routes) or (RouteConfig(),),
         listeners=tuple(_listener(listener, settings) for listener in settings.listeners),
+        routes=to_route_configs(settings),
     )
     return replace(config, upstreams=to_upstream_configs(settings, config))
 
@@ -72,29 +71,6 @@ def check_edge_config(settings: Settings, path: Path | None = None) -> None:
         parts = tuple(int(part) if part.isdigit() else part for part in key.split("."))
         place = locate(path, parts if parts[0] == "routes" else ("edge", *parts))
         raise ConfigError(f"{place}: {reason}") from error
-
-
-def _route(route: RouteSettings) -> RouteConfig:
-    return RouteConfig(
-        name=route.name,
-        hosts=route.hosts,
-        path=route.path,
-        path_prefix=route.path_prefix,
-        methods=route.methods,
-        headers=tuple(HeaderMatch(header.name, header.value) for header in route.headers),
-        upstream=route.upstream,
-        block_score=route.block_score,
-        observe=None if route.mode is None else route.mode == "observe",
-        domains=route.domains,
-        body_bytes=route.body_bytes,
-        host_header=route.host_header,
-        strip_prefix=route.strip_prefix,
-        add_prefix=route.add_prefix,
-        request_headers=_changes(route.request_headers),
-        response_headers=_changes(route.response_headers),
-        redirect=_redirect(route.redirect),
-        respond=_respond(route.respond),
-    )
 
 
 def _listener(listener: ListenerSettings, settings: Settings) -> ListenerConfig:
@@ -124,17 +100,3 @@ def _tls(tls: ListenerTlsSettings) -> TlsConfig:
         client_certificates=tls.client_certificates,
         client_ca=None if tls.client_ca is None else str(tls.client_ca),
     )
-
-
-def _changes(changes: HeaderChangeSettings) -> HeaderChanges:
-    return HeaderChanges(
-        set=tuple(changes.set.items()), add=tuple(changes.add.items()), remove=changes.remove
-    )
-
-
-def _redirect(redirect: RedirectSettings | None) -> Redirect | None:
-    return None if redirect is None else Redirect(redirect.status, redirect.location)
-
-
-def _respond(respond: RespondSettings | None) -> FixedResponse | None:
-    return None if respond is None else FixedResponse(respond.status, respond.content_type, respond.body)

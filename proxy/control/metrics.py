@@ -32,6 +32,7 @@ class ControlCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         yield from self._segment()
+        yield from self._routes()
         yield from self._lists()
         yield from self._workers()
         yield from target_metrics(self._control)
@@ -50,6 +51,17 @@ class ControlCollector(Collector):
                 buckets=[*buckets, ("+Inf", total)],
                 sum_value=sum_value,
             )
+
+    def _routes(self) -> Iterator[Metric]:
+        """Of the configuration in force; a route that was taken out and put back goes on counting."""
+        names = [route.name for route in self._control.state.config.routes]
+        requests = CounterMetricFamily("sentra_route_requests", "requests by route", labels=["route"])
+        denied = CounterMetricFamily("sentra_route_denied", "denials by route", labels=["route"])
+        errors = CounterMetricFamily("sentra_route_errors", "answers 5xx by route", labels=["route"])
+        for name, counts in zip(names, self._control.segment.routes(names), strict=True):
+            for family, count in zip((requests, denied, errors), counts, strict=True):
+                family.add_metric([name], count)
+        yield from (requests, denied, errors)
 
     def _lists(self) -> Iterator[Metric]:
         state, lists, now = self._control.state, self._control.lists, time.time()

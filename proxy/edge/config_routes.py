@@ -56,3 +56,4 @@ class RouteConfig:
     response_headers: HeaderChanges = HeaderChanges()
     redirect: Redirect | None = None
     respond: FixedResponse | None = None
+    hidden_paths: tuple[str, ...] = ()

@@ -73,6 +73,7 @@ def gate_route(route: RouteConfig, upstream_host: str | None) -> Route:
         respond=None
         if route.respond is None
         else (route.respond.status, route.respond.content_type, route.respond.body),
+        hidden_paths=route.hidden_paths,
     )
 
 

@@ -90,6 +90,8 @@ def _with_fixed_names(data: dict[str, Any], environ: Mapping[str, str]) -> dict[
     for variable, (section, key) in _FIXED_NAMES.items():
         if value := environ.get(variable):
             _put(data, section, key, value)
+    if "TYK_GATEWAY_URL" in environ and isinstance(upstream := data.get("upstream"), dict):
+        upstream.setdefault("protect_tyk", True)
     if folder := lists_folder(environ):
         _put(data, "blocklist", "folder", str(Path(folder).absolute()))
     return data

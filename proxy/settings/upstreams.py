@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field, ValidationInfo, field_validator
 
 from proxy.settings.section import Section
-from proxy.settings.types import CheckPath, HostHeader, Seconds, SourceName, Upstream, UpstreamUrl
+from proxy.settings.types import CheckPath, HostHeader, RoutePath, Seconds, SourceName, Upstream, UpstreamUrl
 
 DEFAULT_NAME = "default"
 MOST_UPSTREAMS = 256
@@ -103,6 +103,17 @@ class UpstreamKeys(Section):
     health: HealthSettings | None = None
     tls: UpstreamTlsSettings = UpstreamTlsSettings()
     proxy_protocol: Literal["off", "v1", "v2"] = "off"
+    protect_tyk: bool | None = None
+    # `health_check_endpoint_name` and its like in tyk.conf rename the last two.
+    tyk_paths: tuple[RoutePath, ...] = ("/tyk", "/hello", "/ready")
+
+    @property
+    def hidden_paths(self) -> tuple[str, ...]:
+        """Tyk serves its control API and its health on the port of the traffic. Who has it asked as Tyk
+        means Tyk."""
+        is_tyk = self.health is not None and self.health.preset == "tyk"
+        protects = is_tyk if self.protect_tyk is None else self.protect_tyk
+        return self.tyk_paths if protects else ()
 
 
 Table = TypeVar("Table", bound=UpstreamKeys)

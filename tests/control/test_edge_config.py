@@ -53,6 +53,8 @@ connect_seconds = 14
 head_seconds = 15
 read_idle_seconds = 16
 write_idle_seconds = 17
+protect_tyk = true
+tyk_paths = ["/tyk", "/live"]
 [blocklist]
 on_missing = "open"
 [[routes]]
@@ -74,9 +76,11 @@ redirect = { status = 301, location = "https://{host}{path}" }
 [[routes]]
 name = "page"
 path = "/page"
+respond = { status = 418, content_type = "text/html", body = "<p>tea</p>" }
 upstream = "app"
 [[upstreams]]
 name = "app"
+protect_tyk = true
 targets = [{ url = "https://[::1]:82", weight = 3 }, { url = "unix:/run/app.sock" }]
 tls = { ca = "/ca", server_name = "in.example", certificate = "/own", key = "/key" }
 balance = "client_hash"
@@ -103,7 +107,6 @@ statuses = [500]
 [[listeners]]
 name = "public"
 listen = "127.0.0.1:1"
-respond = { status = 418, content_type = "text/html", body = "<p>tea</p>" }
 """
 
 
@@ -145,6 +148,7 @@ def test_every_key_of_a_route_reaches_the_workers(tmp_path):
     assert made[0].request_headers == HeaderChanges((("X-A", "1"),), (("X-B", "2"),), ("X-C",))
     assert made[0].redirect == Redirect(301, "https://{host}{path}")
     assert made[1].respond == FixedResponse(418, "text/html", "<p>tea</p>")
+    assert (made[0].hidden_paths, made[1].hidden_paths) == (("/tyk", "/live"), ("/tyk", "/hello", "/ready"))
     assert made[0].headers == (HeaderMatch("X-Tenant", "a"), HeaderMatch("X-Key"))
 
 

@@ -3,6 +3,7 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from fastmatch._native import Downstream, Gate, GateConfig, Route
 from proxy.control import metrics
 from tests.control.conftest import Pod
 
@@ -55,6 +56,21 @@ async def test_counters_of_the_workers_are_summed(running_pod: Pod):
     found = await samples(running_pod)
     assert found["sentra_connections_total"] == 5
     assert found["sentra_connections_open"] == 1
+
+
+async def test_routes_are_counted_by_name(running_pod: Pod):
+    """A worker counts where the route of that name has its place, whatever its number."""
+    routes = [Route("first", hosts=["b.example"]), Route("default")]
+    gate = Gate(GateConfig(routes=routes, on_missing="open"), running_pod.segment, 1)
+    client = Downstream(gate, "192.0.2.1")
+    for status in (200, 502):
+        client.head(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        client.end(status)
+    found = await samples(running_pod)
+    assert found["sentra_route_requests_total[default]"] == 2
+    assert found["sentra_route_denied_total[default]"] == 0
+    assert found["sentra_route_errors_total[default]"] == 1
+    assert "sentra_route_requests_total[first]" not in found
 
 
 async def test_lists_and_workers_show_in_the_metrics(running_pod: Pod):

@@ -112,3 +112,18 @@ async def test_redirection_and_fixed_response_need_no_origin(start_edge: StartEd
     assert (await client.fetch(post(b"abc", "/robots.txt"))).body == b"none"
     assert origin.connections == []
     assert (edge.counter("responses_2xx"), edge.counter("responses_3xx")) == (2, 1)
+
+
+async def test_control_paths_of_the_gateway_are_not_there(start_edge: StartEdge, origin: Origin):
+    """Tyk serves its control API on the port of the traffic; from outside there is none, in any spelling."""
+    edge = await start_edge(routes=(RouteConfig(hidden_paths=("/tyk", "/hello")),))
+    client = await edge.connect()
+    paths = ("/tyk/apis", "/TYK/apis", "//%74yk/", "/x/..%2ftyk/keys", "/hello", "http://example.com/tyk")
+    for path in paths:
+        assert (await client.fetch(get(path, "X-Tyk-Authorization: secret"))).status == 404
+    assert origin.connections == []
+    assert edge.counter("hidden") == len(paths)
+    assert (await client.fetch(get("/tykx"))).status == 200
+    edge.configure(routes=(RouteConfig(path_prefix="/v1", strip_prefix="/v1", hidden_paths=("/tyk",)),))
+    assert (await client.fetch(get("/v1/tyk/apis"))).status == 404
+    assert len(origin.requests) == 1

@@ -100,6 +100,8 @@ POSITIONAL: dict[str, Callable[..., object]] = {
     "tick": _native.Gate(_native.GateConfig(), SEGMENT, 0).tick,
     "Downstream": _native.Downstream,
     "Upstream": _native.Upstream,
+    "explain_route": _native.GateConfig().explain,
+    "routes": SEGMENT.routes,
 }
 LIST: dict[str, Any] = {"format": "plain", "source": "a", "score": 1}
 KEYWORDS: dict[str, Callable[..., object]] = {
@@ -126,7 +128,7 @@ NAMES = {
     "GateConfig": "trusted_proxies block_score drop_score observe domains on_missing scheme via head_bytes "
     "target_bytes header_count body_bytes response_head_bytes upstream_host routes",
     "Route": "hosts path path_prefix methods headers block_score observe domains body_bytes host_header "
-    "strip_prefix add_prefix request_headers response_headers redirect respond",
+    "strip_prefix add_prefix request_headers response_headers redirect respond hidden_paths",
 }
 
 

@@ -71,8 +71,7 @@ pub fn reason(status: u16) -> &'static str {
         504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
         508 => "Loop Detected",
-        ..300 => "Success",
-        ..400 => "Redirection",
+        _ if status < 400 => "Other",
         _ => "Error",
     }
 }
@@ -107,7 +106,6 @@ pub fn write(out: &mut Vec<u8>, answer: &Answer<'_>) {
     let body: &[&[u8]] = match answer.content {
         Content::Problem if has_content => {
             field(out, b"content-type", b"application/problem+json");
-            field(out, b"cache-control", b"no-store");
             &problem
         }
         Content::Fixed { content_type, body } if has_content => {
@@ -124,6 +122,9 @@ pub fn write(out: &mut Vec<u8>, answer: &Answer<'_>) {
     if has_content {
         let length: usize = body.iter().map(|part| part.len()).sum();
         decimal_field(out, b"content-length", length as u64);
+        if matches!(answer.content, Content::Problem) {
+            field(out, b"cache-control", b"no-store");
+        }
     }
     out.extend_from_slice(answer.added);
     write_end(out, answer);

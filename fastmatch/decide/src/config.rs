@@ -3,12 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http1::request::RequestHead;
+use http1::request::{self, FieldStorage, Parse, RequestHead};
 use http1::{Limits, Refusal};
 
 use crate::network::TrustedNetworks;
 use crate::route::{Route, RouteSettings};
-use crate::router::{MOST_ROUTES, Router};
+use crate::router::{MOST_ROUTES, Miss, Router};
 
 /// Plain values, as they come from the settings.
 #[derive(Clone, Debug)]
@@ -161,6 +161,20 @@ impl Tables {
         Ok(found
             .and_then(|index| self.routes.get(index))
             .unwrap_or(&self.fallback))
+    }
+
+    /// Every route with what keeps a whole head from it, most specific first: see `Router::explain`.
+    pub fn explain(&self, data: &[u8]) -> Result<Vec<(usize, Option<Miss>)>, Refusal> {
+        let mut storage = FieldStorage::new();
+        match request::parse(data, &self.request_limits, &mut storage)? {
+            Parse::Complete(head) => self.router.explain(&head),
+            Parse::Incomplete(_) => Err(Refusal::StartLine),
+        }
+    }
+
+    /// In their order.
+    pub(crate) fn route_names(&self) -> impl Iterator<Item = &str> {
+        self.routes.iter().map(|route| &*route.name)
     }
 
     /// The route of the same name in this configuration, which may be newer than the one that `route` is from.

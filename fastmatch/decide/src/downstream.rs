@@ -174,7 +174,7 @@ impl Downstream {
         let tables = &snapshot.tables;
         self.exchange.take_head(head);
         let route = tables.route_of(head)?;
-        self.exchange.take_route(route);
+        self.exchange.take_route(route, snapshot.place_of(route));
         if matches!(head.framing, Framing::Length(length) if length > route.body_bytes) {
             return Err(Refusal::BodyTooLarge);
         }
@@ -206,6 +206,9 @@ impl Downstream {
                     let mut location = Vec::new();
                     let content = fixed.content(head, route.rewrite.as_ref(), &mut location);
                     self.answer_instead(fixed.status(), content, rest, out)
+                } else if route.hidden.cover(&head.target, route.rewrite.as_ref())? {
+                    self.gate.count(Counter::Hidden, 1);
+                    self.answer_instead(404, Content::Problem, rest, out)
                 } else {
                     let trust = Trust {
                         peer_is_trusted,
@@ -273,6 +276,7 @@ impl Downstream {
         out: &mut Vec<u8>,
     ) -> Result<Action, Refusal> {
         let action = self.answer_instead(403, Content::Problem, rest, out)?;
+        self.gate.route_denied(self.exchange.place);
         self.tell(judgement, head, Counter::Denied, "denied");
         Ok(action)
     }

@@ -14,6 +14,7 @@ use crate::judge::Hosts;
 use crate::request_body::RequestBody;
 use crate::request_id::RequestId;
 use crate::route::Route;
+use crate::route_counters::Place;
 use crate::segment::{Counter, Gauge};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct Exchange {
     pub hosts: Hosts,
     /// Of the last head, whose configuration may be gone by now.
     pub route: Option<Arc<Route>>,
+    /// Where that route counts.
+    pub place: Place,
 }
 
 impl Exchange {
@@ -59,12 +62,14 @@ impl Exchange {
             body: RequestBody::Done,
             hosts: Hosts::default(),
             route: None,
+            place: Place::default(),
         }
     }
 
     /// The first byte of a head has come.
     pub fn start(&mut self, peer: IpAddr, request_id: RequestId) {
         self.phase = Phase::Head;
+        self.place = Place::default();
         self.started = Instant::now();
         self.client = peer;
         self.request_id = request_id;
@@ -85,7 +90,8 @@ impl Exchange {
     }
 
     /// Kept from request to request: counting references costs more than seeing that it is the same route again.
-    pub fn take_route(&mut self, route: &Arc<Route>) {
+    pub fn take_route(&mut self, route: &Arc<Route>, place: Place) {
+        self.place = place;
         if !self
             .route
             .as_ref()
@@ -128,6 +134,7 @@ impl Exchange {
             _ => Counter::Responses5xx,
         };
         gate.count(class, 1);
+        gate.route_ended(self.place, status);
         gate.observe(Histogram::Request, now - self.started);
     }
 }

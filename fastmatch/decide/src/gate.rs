@@ -17,12 +17,25 @@ use crate::histogram::Histogram;
 use crate::identity::parse_address;
 use crate::judge::{Hosts, judge};
 use crate::request_id::RequestId;
+use crate::route::Route;
+use crate::route_counters::Place;
 use crate::segment::{Counter, Gauge, Segment};
 
 /// What one request is decided by, from its head to its end.
 pub struct Snapshot {
     pub tables: Arc<Tables>,
     pub list: Option<Arc<Blocklist>>,
+    /// Where each route of `tables` counts.
+    places: Arc<[Place]>,
+}
+
+impl Snapshot {
+    /// That of no route for the fallback.
+    #[inline]
+    pub fn place_of(&self, route: &Route) -> Place {
+        let index = usize::try_from(route.index).unwrap_or(usize::MAX);
+        self.places.get(index).copied().unwrap_or_default()
+    }
 }
 
 /// A peer name that is no address.
@@ -56,7 +69,11 @@ impl Gate {
     /// None when the segment has no such slot.
     pub fn new(tables: Arc<Tables>, segment: Arc<Segment>, slot: usize) -> Option<Self> {
         (slot < segment.slots()).then(|| Self {
-            snapshot: ArcSwap::from_pointee(Snapshot { tables, list: None }),
+            snapshot: ArcSwap::from_pointee(Snapshot {
+                places: places(&segment, &tables),
+                tables,
+                list: None,
+            }),
             now: AtomicU64::new(
                 SystemTime::now()
                     .duration_since(UNIX_EPOCH)
@@ -73,9 +90,11 @@ impl Gate {
     }
 
     pub fn configure(&self, tables: &Arc<Tables>) {
+        let places = places(&self.segment, tables);
         self.snapshot.rcu(|current| Snapshot {
             tables: Arc::clone(tables),
             list: current.list.clone(),
+            places: Arc::clone(&places),
         });
     }
 
@@ -86,6 +105,7 @@ impl Gate {
         self.snapshot.rcu(|current| Snapshot {
             tables: Arc::clone(&current.tables),
             list: list.cloned(),
+            places: Arc::clone(&current.places),
         });
     }
 
@@ -184,6 +204,16 @@ impl Gate {
     }
 
     #[inline]
+    pub fn route_ended(&self, place: Place, status: u16) {
+        self.segment.route_counters(self.slot).ended(place, status);
+    }
+
+    #[inline]
+    pub fn route_denied(&self, place: Place) {
+        self.segment.route_counters(self.slot).denied(place);
+    }
+
+    #[inline]
     pub fn adjust(&self, gauge: Gauge, amount: i64) {
         self.segment.adjust(self.slot, gauge, amount);
     }
@@ -199,6 +229,13 @@ impl Gate {
         let count = self.id_count.fetch_add(1, Ordering::Relaxed);
         RequestId::from_words([self.id_seed ^ mix(!count), mix(count)])
     }
+}
+
+fn places(segment: &Segment, tables: &Tables) -> Arc<[Place]> {
+    tables
+        .route_names()
+        .map(|name| segment.claim_route(name))
+        .collect()
 }
 
 /// A bijection on 64 bits (splitmix64's finaliser), so ids never repeat within a process.

@@ -2,21 +2,47 @@
 //! rewrites the path.
 //!
 //! Normal form: octets that need no escape are written without one, escapes are in capitals, empty and dot segments are
-//! gone (RFC 3986 section 6.2.2). `%2F` and `%5C` are data to some servers and slashes to others, so a path that holds
-//! one has two readings.
+//! gone (RFC 3986 section 6.2.2). `%2F` and `%5C` are data to some servers and slashes to others, each by itself (Go
+//! takes the first for a slash and the second for data), so a path that holds one has two readings, one with both four.
 
 use std::borrow::Cow;
 
 use http1::Refusal;
 use http1::render::hex_digit;
 
-/// How two kinds of servers read one path. Without an escaped slash both are the same and there is only the first.
+/// Which escapes part segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parting {
+    /// `%2F`
+    pub slash: bool,
+    /// `%5C`
+    pub backslash: bool,
+}
+
+impl Parting {
+    pub const NOTHING: Self = Self {
+        slash: false,
+        backslash: false,
+    };
+
+    /// Every other way in which a path that holds these escapes may be read.
+    fn others(holds: Self) -> impl Iterator<Item = Self> {
+        let ways = [(true, false), (false, true), (true, true)];
+        ways.into_iter()
+            .filter(move |(slash, backslash)| {
+                (!slash || holds.slash) && (!backslash || holds.backslash)
+            })
+            .map(|(slash, backslash)| Self { slash, backslash })
+    }
+}
+
+/// How servers of different kinds read one path.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Readings<'p> {
     /// `%2F` and `%5C` are data.
     pub as_data: Cow<'p, [u8]>,
-    /// They are slashes.
-    pub as_slash: Option<Vec<u8>>,
+    /// One of them is a slash, or both; empty without such escapes.
+    pub others: Vec<Vec<u8>>,
 }
 
 impl<'p> Readings<'p> {
@@ -26,21 +52,29 @@ impl<'p> Readings<'p> {
         if is_normal(path) {
             return Ok(Self {
                 as_data: Cow::Borrowed(path),
-                as_slash: None,
+                others: Vec::new(),
             });
         }
-        let mut has_slash = false;
+        let mut holds = Parting::NOTHING;
         for index in 0..path.len() {
             match escape_at(path, index) {
                 Some(0) => return Err(Refusal::Target),
-                Some(b'/' | b'\\') => has_slash = true,
+                Some(b'/') => holds.slash = true,
+                Some(b'\\') => holds.backslash = true,
                 _ => {}
             }
         }
         Ok(Self {
-            as_data: Cow::Owned(normal(path, false)),
-            as_slash: has_slash.then(|| normal(path, true)),
+            as_data: Cow::Owned(normal(path, Parting::NOTHING)),
+            others: Parting::others(holds)
+                .map(|parting| normal(path, parting))
+                .collect(),
         })
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &[u8]> {
+        let others = self.others.iter().map(Vec::as_slice);
+        std::iter::once(&*self.as_data).chain(others)
     }
 }
 
@@ -74,9 +108,9 @@ fn is_unreserved(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_' | b'~')
 }
 
-/// The normal form. `slashes`: escaped slashes and backslashes part segments too.
-pub fn normal(path: &[u8], slashes: bool) -> Vec<u8> {
-    let plain = unescape(path, slashes);
+/// The normal form of one reading.
+pub fn normal(path: &[u8], parting: Parting) -> Vec<u8> {
+    let plain = unescape(path, parting);
     let mut out = Vec::with_capacity(plain.len() + 1);
     let mut ends_with_slash = false;
     for segment in plain.split(|&octet| octet == b'/') {
@@ -97,7 +131,7 @@ pub fn normal(path: &[u8], slashes: bool) -> Vec<u8> {
     out
 }
 
-fn unescape(path: &[u8], slashes: bool) -> Vec<u8> {
+fn unescape(path: &[u8], parting: Parting) -> Vec<u8> {
     let mut out = Vec::with_capacity(path.len());
     let mut index = 0;
     while let Some(&octet) = path.get(index) {
@@ -109,7 +143,8 @@ fn unescape(path: &[u8], slashes: bool) -> Vec<u8> {
         };
         index += 3;
         match escaped {
-            b'/' | b'\\' if slashes => out.push(b'/'),
+            b'/' if parting.slash => out.push(b'/'),
+            b'\\' if parting.backslash => out.push(b'/'),
             _ if is_unreserved(escaped) => out.push(escaped),
             _ => {
                 let digits = [escaped >> 4, escaped & 15].map(|nibble| hex_digit(nibble.into()));
@@ -130,11 +165,12 @@ mod tests {
         String::from_utf8(readings.as_data.into_owned()).expect("ASCII")
     }
 
-    fn slash(path: &str) -> Option<String> {
+    fn others(path: &str) -> Vec<String> {
         let readings = Readings::of(path.as_bytes()).expect("no NUL");
-        readings
-            .as_slash
+        let texts = readings.others.into_iter();
+        texts
             .map(|path| String::from_utf8(path).expect("ASCII"))
+            .collect()
     }
 
     #[test]
@@ -162,11 +198,12 @@ mod tests {
     }
 
     #[test]
-    fn escaped_slashes_have_a_second_reading() {
-        assert_eq!(slash("/a/b"), None);
-        assert_eq!(slash("/a%20b"), None);
-        assert_eq!(slash("/a%2fb").as_deref(), Some("/a/b"));
-        assert_eq!(slash("/a/..%5Cb").as_deref(), Some("/b"));
+    fn escaped_slashes_have_other_readings() {
+        assert_eq!(others("/a/b"), [""; 0]);
+        assert_eq!(others("/a%20b"), [""; 0]);
+        assert_eq!(others("/a%2fb"), ["/a/b"]);
+        assert_eq!(others("/a/..%5Cb"), ["/b"]);
+        assert_eq!(others("/q%5Cr/../a%2fb"), ["/a/b", "/q/a%2Fb", "/q/a/b"]);
         assert_eq!(data("/a/..%2fb"), "/a/..%2Fb");
     }
 
@@ -178,9 +215,9 @@ mod tests {
     #[test]
     fn the_normal_form_is_its_own() {
         for path in ["/a//..%2f./%2e/b%7E", "/%2e./", "/a/b%", "/..%5c..%2fx//"] {
-            for slashes in [false, true] {
-                let once = normal(path.as_bytes(), slashes);
-                assert_eq!(normal(&once, slashes), once, "{path}");
+            let readings = Readings::of(path.as_bytes()).expect("no NUL");
+            for once in readings.all() {
+                assert_eq!(normal(once, Parting::NOTHING), once, "{path}");
             }
         }
     }

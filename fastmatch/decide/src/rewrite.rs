@@ -4,7 +4,7 @@ use http1::target::Target;
 
 use crate::config::{ConfigError, error};
 use crate::forward::path_of;
-use crate::path::{Readings, normal};
+use crate::path::{Parting, Readings, normal};
 use crate::route::RouteSettings;
 use crate::router::checked_prefix;
 
@@ -69,5 +69,7 @@ impl Rewrite {
 /// Two slashes at the front would begin a host to whoever reads the path as a reference.
 fn is_as_normal(kept: &[u8], rest: &[u8]) -> bool {
     kept == rest
-        || (!kept.starts_with(b"//") && kept.starts_with(b"/") && normal(kept, false) == rest)
+        || (!kept.starts_with(b"//")
+            && kept.starts_with(b"/")
+            && normal(kept, Parting::NOTHING) == rest)
 }

@@ -5,6 +5,7 @@ use http1::target::Host;
 use crate::changes::{ChangeSettings, Changes};
 use crate::config::{ConfigError, Domains, Settings, error, parse_domains, tenths};
 use crate::fixed::Fixed;
+use crate::hidden::HiddenPaths;
 use crate::rewrite::Rewrite;
 
 /// The route of a request that none fits.
@@ -34,6 +35,8 @@ pub struct RouteSettings {
     pub redirect: Option<(u16, String)>,
     /// Status, content type and body.
     pub respond: Option<(u16, String, String)>,
+    /// Of the upstream, with everything below: answered 404.
+    pub hidden_paths: Vec<String>,
 }
 
 impl RouteSettings {
@@ -65,6 +68,7 @@ pub struct Route {
     pub(crate) response_changes: Changes,
     /// Nothing goes upstream: this is the answer.
     pub(crate) fixed: Option<Fixed>,
+    pub(crate) hidden: HiddenPaths,
 }
 
 impl Route {
@@ -112,6 +116,7 @@ impl Route {
                     return Err(error("respond", reason.to_owned()));
                 }
             },
+            hidden: HiddenPaths::compile(&settings.hidden_paths)?,
         })
     }
 
@@ -132,6 +137,7 @@ impl Route {
             request_changes: Changes::default(),
             response_changes: Changes::default(),
             fixed: None,
+            hidden: HiddenPaths::default(),
         })
     }
 }

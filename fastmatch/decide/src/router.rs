@@ -19,7 +19,7 @@ use http1::target::Host;
 
 use crate::config::{ConfigError, error};
 use crate::forward::path_of;
-use crate::path::{Readings, normal};
+use crate::path::{Parting, Readings, normal};
 use crate::route::RouteSettings;
 
 /// Routes in one configuration: each has counters in shared memory.
@@ -130,12 +130,12 @@ impl Router {
         }
         let readings = self.readings(head)?;
         let found = self.first(head, &readings.as_data);
-        if let Some(as_slash) = &readings.as_slash {
-            if self.first(head, as_slash) != found {
-                return Err(Refusal::Target);
-            }
+        let agrees = |path: &Vec<u8>| self.first(head, path) == found;
+        if readings.others.iter().all(agrees) {
+            Ok(found)
+        } else {
+            Err(Refusal::Target)
         }
-        Ok(found)
     }
 
     fn readings<'b>(&self, head: &RequestHead<'_, 'b>) -> Result<Readings<'b>, Refusal> {
@@ -148,18 +148,50 @@ impl Router {
         }
         Ok(Readings {
             as_data: Cow::Borrowed(path),
-            as_slash: None,
+            others: Vec::new(),
         })
     }
 
     fn first(&self, head: &RequestHead<'_, '_>, path: &[u8]) -> Option<usize> {
         let mut buffer = [0; HOST_BYTES];
         let host = folded_host(head.host.as_ref(), &mut buffer);
+        self.candidates(host, path)
+            .find(|&index| self.conditions[index].miss(head).is_none())
+    }
+
+    /// Routes whose host and path fit, most specific first; one may come more than once.
+    fn candidates(&self, host: &[u8], path: &[u8]) -> impl Iterator<Item = usize> {
         self.hosts(host)
-            .flat_map(|paths| paths.candidates(path))
+            .flat_map(move |paths| paths.candidates(path))
             .flatten()
             .map(|&number| usize::from(number))
-            .find(|&index| self.conditions[index].fit(head))
+    }
+
+    /// Every route once, with what keeps the request from it: those whose host and path fit in order of preference, then
+    /// the others. `find` takes the first that nothing keeps it from.
+    pub fn explain(
+        &self,
+        head: &RequestHead<'_, '_>,
+    ) -> Result<Vec<(usize, Option<Miss>)>, Refusal> {
+        let mut buffer = [0; HOST_BYTES];
+        let host = folded_host(head.host.as_ref(), &mut buffer);
+        let readings = self.readings(head)?;
+        let mut seen: Vec<(usize, Option<Miss>)> = Vec::with_capacity(self.conditions.len());
+        let mut note = |index: usize, miss: Option<Miss>| {
+            if !seen.iter().any(|(known, _)| *known == index) {
+                seen.push((index, miss));
+            }
+        };
+        for index in self.candidates(host, &readings.as_data) {
+            note(index, self.conditions[index].miss(head));
+        }
+        for index in self.hosts(host).flat_map(Paths::all) {
+            note(index, Some(Miss::Path));
+        }
+        for index in 0..self.conditions.len() {
+            note(index, Some(Miss::Host));
+        }
+        Ok(seen)
     }
 
     /// Most specific first.
@@ -203,6 +235,12 @@ impl Paths {
                 )
             });
         }
+    }
+
+    fn all(&self) -> impl Iterator<Item = usize> {
+        let lists = self.exact.values().chain(self.prefixes.values());
+        let numbers = lists.chain([&self.any]).flatten();
+        numbers.map(|&number| usize::from(number))
     }
 
     /// Lists of routes for a path, most specific first.
@@ -307,12 +345,12 @@ pub(crate) fn checked_path<'p>(key: &'static str, path: &'p str) -> Result<&'p [
         return fault("is not a path: write other octets than those of a URL's path as %XX");
     }
     match Readings::of(bytes) {
-        Ok(Readings { as_slash: None, .. }) => {}
+        Ok(Readings { others, .. }) if others.is_empty() => {}
         _ => {
             return fault("holds an escaped slash, backslash or NUL, which no route can stand for");
         }
     }
-    let normal = normal(bytes, false);
+    let normal = normal(bytes, Parting::NOTHING);
     if normal != bytes {
         let normal = normal.escape_ascii();
         return fault(&format!("is not in normal form, which is \"{normal}\""));
@@ -354,13 +392,33 @@ impl Conditions {
         })
     }
 
-    fn fit(&self, head: &RequestHead<'_, '_>) -> bool {
+    fn miss(&self, head: &RequestHead<'_, '_>) -> Option<Miss> {
         let method = head.method_text.as_bytes();
-        (self.methods.is_empty() || self.methods.iter().any(|known| &**known == method))
-            && self
-                .fields
-                .iter()
-                .all(|(name, value)| has_field(head, name, value.as_deref()))
+        if !self.methods.is_empty() && !self.methods.iter().any(|known| &**known == method) {
+            return Some(Miss::Method);
+        }
+        let fits = |(name, value): &(Text, Option<Text>)| has_field(head, name, value.as_deref());
+        (!self.fields.iter().all(fits)).then_some(Miss::Field)
+    }
+}
+
+/// What keeps a request from a route, the first of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Miss {
+    Host,
+    Path,
+    Method,
+    Field,
+}
+
+impl Miss {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Path => "path",
+            Self::Method => "method",
+            Self::Field => "header",
+        }
     }
 }
 

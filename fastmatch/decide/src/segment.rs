@@ -1,7 +1,7 @@
 //! The pod's shared memory: what each worker slot counts, read by the control process while they run.
 //!
-//! Layout (64-bit words): a header of one cache line (magic, layout version, slots, words per slot), then one block per
-//! slot, each part on cache lines of its own: counters, gauges, histograms. A slot is written by one worker, so its
+//! Layout (64-bit words): a header of one cache line (magic, layout version, slots, words per slot), the names of routes,
+//! then one block per slot, each part on cache lines of its own: counters, gauges, histograms, counters by route. A slot is written by one worker, so its
 //! lines stay in that core's cache; readers add slots up. Relaxed atomics: the numbers need no order among themselves.
 
 use std::fmt;
@@ -13,6 +13,7 @@ use std::time::Duration;
 use blocklist::memory::SharedSegment;
 
 use crate::histogram::{BUCKETS, HISTOGRAM_COUNT, Histogram, bucket_of, upper_bound_seconds};
+use crate::route_counters::{self, Place, RouteCounts, SlotCounters};
 
 macro_rules! numbered {
     ($(#[$about:meta])* $kind:ident, $names:ident: $($(#[$note:meta])* $variant:ident = $name:literal,)+) => {
@@ -45,6 +46,8 @@ numbered! {
     Dropped = "dropped",
     /// No route fits: 404.
     Unrouted = "unrouted",
+    /// A path that the upstream keeps to itself: 404.
+    Hidden = "hidden",
     /// Requests that broke a rule of the codec.
     Refused = "refused",
     BytesReceived = "bytes_received",
@@ -106,11 +109,13 @@ numbered! {
 const MAGIC: u64 = u64::from_le_bytes(*b"SENTRASG");
 const LAYOUT_VERSION: u64 = 3;
 const LINE_WORDS: usize = 8;
-const HEADER_WORDS: usize = LINE_WORDS;
+/// The names of routes stand behind the header proper.
+const HEADER_WORDS: usize = LINE_WORDS + route_counters::PLACES;
 const GAUGE_START: usize = COUNTERS.len().next_multiple_of(LINE_WORDS);
 const HISTOGRAM_START: usize = GAUGE_START + GAUGES.len().next_multiple_of(LINE_WORDS);
 const HISTOGRAM_WORDS: usize = BUCKETS.next_multiple_of(LINE_WORDS);
-const SLOT_WORDS: usize = HISTOGRAM_START + HISTOGRAM_COUNT * HISTOGRAM_WORDS;
+const ROUTE_START: usize = HISTOGRAM_START + HISTOGRAM_COUNT * HISTOGRAM_WORDS;
+const SLOT_WORDS: usize = ROUTE_START + route_counters::SLOT_WORDS;
 pub const MAX_SLOTS: usize = 1024;
 
 #[derive(Debug)]
@@ -255,6 +260,27 @@ impl Segment {
             });
             (name, i64::from_ne_bytes(total.to_ne_bytes()))
         })
+    }
+
+    fn route_names(&self) -> &[AtomicU64] {
+        &self.memory.words()[LINE_WORDS..HEADER_WORDS]
+    }
+
+    /// The place that counts for a route of this name, for the segment's whole life.
+    pub fn claim_route(&self, name: &str) -> Place {
+        route_counters::claim(self.route_names(), name)
+    }
+
+    #[inline]
+    pub fn route_counters(&self, slot: usize) -> SlotCounters<'_> {
+        let start = HEADER_WORDS + slot * SLOT_WORDS + ROUTE_START;
+        SlotCounters(&self.memory.words()[start..start + route_counters::SLOT_WORDS])
+    }
+
+    /// What the route of this name came to, over all slots; nothing when no worker has met it.
+    pub fn route_counts(&self, name: &str) -> RouteCounts {
+        let slots = (0..self.slots).map(|slot| self.route_counters(slot));
+        route_counters::counts(self.route_names(), slots, name)
     }
 
     /// (upper bound in seconds, count) of the buckets that are not empty, ascending, over all slots.

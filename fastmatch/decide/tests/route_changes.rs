@@ -276,6 +276,8 @@ fn a_fixed_response_is_the_whole_answer() {
     );
 }
 
+type Change = fn(&mut RouteSettings);
+
 #[test]
 fn changes_that_would_break_a_message_are_refused() {
     let fault = |change: fn(&mut RouteSettings)| {
@@ -287,7 +289,6 @@ fn changes_that_would_break_a_message_are_refused() {
         };
         Tables::compile(&settings).expect_err("refused").key
     };
-    type Change = fn(&mut RouteSettings);
     let cases: [(Change, &str); 20] = [
         (
             |r| r.request_headers = changes(&[("Host", "a")], &[], &[]),
@@ -355,7 +356,7 @@ fn changes_that_would_break_a_message_are_refused() {
                 (r.redirect, r.respond) = (
                     Some((301, "/a".into())),
                     Some((200, "a".into(), String::new())),
-                )
+                );
             },
             "respond",
         ),

@@ -111,6 +111,19 @@ fn forwarded(sent: &[u8], is_whole: bool) -> Seen {
     ] {
         assert_eq!(text.matches(once).count(), 1, "{once} in {text}");
     }
+    for backslash in [b'/', b'\\'] {
+        assert!(
+            !is_control(&sent[..head.length], backslash),
+            "forwarded: {text}"
+        );
+    }
+    if text.contains("\r\nx-set:") {
+        assert_eq!(text.matches("\r\nx-set:").count(), 1, "{text}");
+        assert!(
+            !text.contains("x_set:") && !text.contains("\r\nreferer:"),
+            "{text}"
+        );
+    }
     // Our request id differs each time.
     let lines = sent[..head.length].split_inclusive(|octet| *octet == b'\n');
     let head = lines
@@ -122,6 +135,43 @@ fn forwarded(sent: &[u8], is_whole: bool) -> Seen {
         body,
         is_whole,
     }
+}
+
+/// A slow second opinion: every escape decoded, backslashes slashes or not, dot segments gone, small letters.
+fn is_control(head: &[u8], backslash: u8) -> bool {
+    let target = head
+        .split(|octet| *octet == b' ')
+        .nth(1)
+        .unwrap_or_default();
+    let path = target
+        .split(|octet| *octet == b'?')
+        .next()
+        .unwrap_or_default();
+    let (mut plain, mut index) = (Vec::new(), 0);
+    while let Some(octet) = path.get(index) {
+        let digits = path
+            .get(index + 1..index + 3)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
+        let escaped = digits
+            .filter(|digits| {
+                *octet == b'%' && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+            })
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        index += if escaped.is_some() { 3 } else { 1 };
+        plain.push(match escaped.unwrap_or(*octet) {
+            b'\\' => backslash,
+            other => other.to_ascii_lowercase(),
+        });
+    }
+    let mut kept = Vec::new();
+    for segment in plain.split(|octet| *octet == b'/') {
+        match segment {
+            b"" | b"." => {}
+            b".." => drop(kept.pop()),
+            _ => kept.push(segment),
+        }
+    }
+    kept.first().is_some_and(|first| *first == b"tyk")
 }
 
 fuzz_target!(|input: &[u8]| {

@@ -7,7 +7,47 @@ use std::sync::{Arc, LazyLock};
 
 pub use entries::{ADDRESSES, NAMES, builder, exercise};
 
-use decide::{Gate, Segment, Settings, Tables};
+use decide::{ChangeSettings, Gate, RouteSettings, Segment, Settings, Tables};
+
+/// Each forwards, rewrites or answers in its own way; all keep `/tyk` from outside.
+fn routes() -> Vec<RouteSettings> {
+    let hiding = |name: &str| RouteSettings {
+        hidden_paths: vec!["/tyk".to_owned()],
+        ..RouteSettings::named(name)
+    };
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    vec![
+        hiding("any"),
+        RouteSettings {
+            path_prefix: Some("/a/b".to_owned()),
+            strip_prefix: Some("/a".to_owned()),
+            request_headers: ChangeSettings {
+                set: vec![pair("X-Set", "ours")],
+                add: vec![pair("X-Add", "ours")],
+                remove: vec!["Referer".to_owned()],
+            },
+            ..hiding("strips")
+        },
+        RouteSettings {
+            path_prefix: Some("/c".to_owned()),
+            strip_prefix: Some("/c".to_owned()),
+            add_prefix: Some("/a/d".to_owned()),
+            methods: vec!["GET".to_owned()],
+            ..hiding("swaps")
+        },
+        RouteSettings {
+            hosts: vec!["*.a".to_owned(), "b.a".to_owned()],
+            headers: vec![("X-Key".to_owned(), None)],
+            body_bytes: Some(16),
+            ..hiding("narrow")
+        },
+        RouteSettings {
+            path: Some("/old".to_owned()),
+            redirect: Some((308, "https://{host}/new{path}{query}".to_owned())),
+            ..hiding("moved")
+        },
+    ]
+}
 
 /// Small limits, so that a fuzzer reaches them; `10.0.0.0/8` is trusted.
 pub static GATE: LazyLock<Arc<Gate>> = LazyLock::new(|| {
@@ -20,6 +60,7 @@ pub static GATE: LazyLock<Arc<Gate>> = LazyLock::new(|| {
         header_count: 8,
         body_bytes: 256,
         response_head_bytes: 512,
+        routes: routes(),
         ..Settings::default()
     };
     let tables = Arc::new(Tables::compile(&settings).expect("valid settings"));

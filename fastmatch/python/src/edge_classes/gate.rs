@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use decide::{Gate, Settings, Tables, tenths};
+use decide::{Gate, Miss, Settings, Tables, tenths};
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -85,6 +85,17 @@ impl PyGateConfig {
         Ok(Self {
             tables: Arc::new(tables),
         })
+    }
+
+    #[pyo3(signature = (head, /))]
+    fn explain(&self, head: &[u8]) -> PyResult<Vec<(usize, Option<&'static str>)>> {
+        let considered = self.tables.explain(head).map_err(|refusal| {
+            PyValueError::new_err(format!("refused with {}", refusal.status()))
+        })?;
+        let named = considered.into_iter();
+        Ok(named
+            .map(|(route, miss)| (route, miss.map(Miss::name)))
+            .collect())
     }
 }
 

@@ -40,9 +40,10 @@ impl PyRoute {
         response_headers = None,
         redirect = None,
         respond = None,
+        hidden_paths = Vec::new(),
     ), text_signature = "(name, *, hosts=(), path=None, path_prefix=None, methods=(), headers=(), block_score=None, \
         observe=None, domains=None, body_bytes=None, host_header=None, strip_prefix=None, add_prefix=None, \
-        request_headers=None, response_headers=None, redirect=None, respond=None)")]
+        request_headers=None, response_headers=None, redirect=None, respond=None, hidden_paths=())")]
     #[expect(
         clippy::too_many_arguments,
         reason = "keyword-only settings, one for each key"
@@ -65,6 +66,7 @@ impl PyRoute {
         response_headers: Option<Changes>,
         redirect: Option<(Within<u16>, String)>,
         respond: Option<(Within<u16>, String, String)>,
+        hidden_paths: Vec<String>,
     ) -> Self {
         let settings = RouteSettings {
             name,
@@ -84,6 +86,7 @@ impl PyRoute {
             response_headers: change_settings(response_headers),
             redirect: redirect.map(|(status, location)| (status.0, location)),
             respond: respond.map(|(status, content_type, body)| (status.0, content_type, body)),
+            hidden_paths,
         };
         Self { settings }
     }

@@ -98,6 +98,15 @@ impl PySegment {
         Ok(self.segment.histogram(histogram))
     }
 
+    /// A call for each name costs a conversion; all names of a configuration are asked for at a time.
+    #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
+    fn routes(&self, names: Vec<String>) -> Vec<(u64, u64, u64)> {
+        let counts = names.iter().map(|name| self.segment.route_counts(name));
+        counts
+            .map(|counts| (counts.requests, counts.denied, counts.errors))
+            .collect()
+    }
+
     fn add(&self, slot: Within<usize>, name: &str, amount: Within<i64>) -> PyResult<()> {
         let (slot, amount) = (self.check(slot)?, amount.0);
         self.segment.add_named(slot, name, amount).ok_or_else(|| {

@@ -4,7 +4,7 @@ use http1::field::{self, FieldKind};
 use http1::render::field as write_field;
 
 use crate::config::{ConfigError, error};
-use crate::router::is_clean_value;
+use crate::route_rules::is_clean_value;
 
 /// Lines that one route may add to a head, in octets: a head has to stay one that upstreams take.
 const MOST_ADDED_BYTES: usize = 8192;

@@ -8,7 +8,8 @@ use http1::{Limits, Refusal};
 
 use crate::network::TrustedNetworks;
 use crate::route::{Route, RouteSettings};
-use crate::router::{MOST_ROUTES, Miss, Router};
+use crate::route_rules::Miss;
+use crate::router::{MOST_ROUTES, Router};
 
 /// Plain values, as they come from the settings.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use crate::answer::Content;
 use crate::config::{ConfigError, error};
 use crate::forward::{NO_HOST, path_of};
 use crate::rewrite::Rewrite;
-use crate::router::is_clean_value;
+use crate::route_rules::is_clean_value;
 
 const MOST_BODY_BYTES: usize = 65_536;
 const MOST_LOCATION_BYTES: usize = 2048;

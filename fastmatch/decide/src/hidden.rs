@@ -7,7 +7,7 @@ use crate::config::ConfigError;
 use crate::forward::path_of;
 use crate::path::Readings;
 use crate::rewrite::Rewrite;
-use crate::router::checked_prefix;
+use crate::route_rules::checked_prefix;
 
 /// Whole segments; in any case and by any reading of an escaped slash, since the upstream may fold and decode more
 /// than we do.

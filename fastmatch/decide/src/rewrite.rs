@@ -6,7 +6,7 @@ use crate::config::{ConfigError, error};
 use crate::forward::path_of;
 use crate::path::{Parting, Readings, normal};
 use crate::route::RouteSettings;
-use crate::router::checked_prefix;
+use crate::route_rules::checked_prefix;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Rewrite {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use blocklist::{Blocklist, Builder, Disposition, Entry, Origin, Rule, Stamp, Statement, Target};
 use decide::action::{Action, BODY_DONE, CLOSE, DENY, FORWARD, HeadOutcome};
 use decide::upstream::{BROKEN, RESPONSE_DONE, TUNNEL};
-use decide::{Downstream, Gate, Segment, Settings, Tables, Upstream};
+use decide::{Downstream, Gate, NO_ROUTE, RouteSettings, Segment, Settings, Tables, Upstream};
 use http1::chunked::Decoder;
 
 pub const NOW: u64 = 1_700_000_000;
@@ -269,4 +269,21 @@ pub fn answer(world: &World, request: &[u8], pieces: &[&[u8]], closes: bool) -> 
         got.extend_from_slice(&out);
     }
     (got, flags)
+}
+
+pub fn routed(routes: Vec<RouteSettings>) -> World {
+    world(|settings| settings.routes = routes)
+}
+
+/// The route's place, `None` for our 404, or the status of a refusal.
+pub fn taken(world: &World, request: &str) -> Result<Option<usize>, u16> {
+    let bytes = request.replace('|', "\r\n") + "\r\n\r\n";
+    match outcome(world, "198.51.100.1", bytes.as_bytes()) {
+        HeadOutcome::Ready(Action {
+            route: NO_ROUTE, ..
+        }) => Ok(None),
+        HeadOutcome::Ready(Action { route, .. }) => Ok(usize::try_from(route).ok()),
+        HeadOutcome::Refused(refusal) => Err(refusal.status()),
+        HeadOutcome::Incomplete => panic!("{request} is whole"),
+    }
 }

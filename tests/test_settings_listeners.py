@@ -66,6 +66,7 @@ def write(folder: Path, text: str) -> Path:
         ('[edge]\nengine = "aiohttp"\n' + TLS, 6, ["listeners.0.tls", "'aiohttp'"]),
         (FIRST + "handshake_seconds = 0\n", 4, ["listeners.0.handshake_seconds"]),
         (FIRST + "minimum_rate_seconds = 0.5\n", 4, ["listeners.0.minimum_rate_seconds", "is 0.5"]),
+        (UNIX + "connections_per_address = 1\n", 4, ["listeners.0.connections_per_address", "unix socket"]),
         (FIRST + "connection_count = -1\n", 4, ["listeners.0.connection_count", "is -1"]),
         (PROXIED, 1, ["listeners.0.proxy_protocol_from", "must name the proxies"]),
         (
@@ -122,6 +123,7 @@ def test_listeners_reach_the_supervisor_and_the_workers(tmp_path: Path):
         + FIRST
         + 'drop_score = 8\nhalf_close = "cancel"\nproxy_protocol = "required"\n'
         + 'proxy_protocol_from = ["10.0.0.0/8"]\nproxy_protocol_others = "plain"\nproxy_header_seconds = 2\n'
+        + "connections_per_address = 7\n"
         + "connection_count = 3\nminimum_body_bytes_per_second = 4\nminimum_send_bytes_per_second = 5\n"
         + "minimum_rate_seconds = 6\n"
         + '[[listeners]]\nname = "local"\nlisten = "unix:edge.sock"\nunix_mode = "0600"\n',
@@ -143,6 +145,7 @@ def test_listeners_reach_the_supervisor_and_the_workers(tmp_path: Path):
             proxy_protocol_others="plain",
             proxy_header_seconds=2.0,
             connection_count=3,
+            connections_per_address=7,
             minimum_body_bytes_per_second=4,
             minimum_send_bytes_per_second=5,
             minimum_rate_seconds=6.0,

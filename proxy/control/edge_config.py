@@ -86,6 +86,7 @@ def _listener(listener: ListenerSettings, settings: Settings) -> ListenerConfig:
         proxy_protocol_others=listener.proxy_protocol_others,
         proxy_header_seconds=listener.proxy_header_seconds,
         connection_count=listener.connection_count,
+        connections_per_address=listener.connections_per_address,
         minimum_body_bytes_per_second=listener.minimum_body_bytes_per_second,
         minimum_send_bytes_per_second=listener.minimum_send_bytes_per_second,
         minimum_rate_seconds=listener.minimum_rate_seconds,

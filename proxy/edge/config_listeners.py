@@ -36,6 +36,7 @@ class ListenerConfig:
     proxy_protocol_others: Literal["refuse", "plain"] = "refuse"
     proxy_header_seconds: float = 5.0
     connection_count: int = 0
+    connections_per_address: int = 0
     minimum_body_bytes_per_second: int = 0
     minimum_send_bytes_per_second: int = 0
     minimum_rate_seconds: float = 5.0

@@ -37,7 +37,6 @@ class ClientConnection(asyncio.Protocol):
         "_held",
         "_is_tls",
         "_lingered_bytes",
-        "_peer",
         "_pipelined",
         "_unsent_bytes",
         "_wheel",
@@ -50,6 +49,8 @@ class ClientConnection(asyncio.Protocol):
         "exchange",
         "has_ended",
         "is_writing_paused",
+        "network",
+        "peer",
         "phase",
         "transport",
         "tunnel",
@@ -67,7 +68,8 @@ class ClientConnection(asyncio.Protocol):
         self.context = context
         self.entrance = entrance
         self._is_tls = is_tls
-        self._peer = peer
+        self.network: str | None = None
+        self.peer = peer
         self._wheel = context.wheel
         self._has_head_deadline = True
         self._held = 0
@@ -87,12 +89,15 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         context = self.context
-        peer = self._peer or self.entrance.admit(transport)
+        is_counted = self.peer is not None
+        peer = self.peer = self.peer or self.entrance.admit(transport)
         if peer is None:
             self.reset()
             return
         self.write = self.transport.write
-        is_full = self._peer is None and self.entrance.is_full
+        # A layer below has asked already, and is counted itself until we are.
+        is_full = not is_counted and self.entrance.is_full
+        is_full = is_full or (not self._is_tls and self.entrance.has_enough_of(peer))
         context.welcome(self)
         if is_full or len(context.connections) > context.config.connection_count:
             self._shed()

@@ -30,6 +30,8 @@ class ProxyHeader(asyncio.Protocol):
         "deadline",
         "due",
         "entrance",
+        "network",
+        "peer",
     )
 
     _transport: asyncio.Transport
@@ -41,6 +43,9 @@ class ProxyHeader(asyncio.Protocol):
         self._next_layer = next_layer
         self._received = b""
         self._is_closed = False
+        self.network: str | None = None
+        # Not the proxy's: it speaks for many.
+        self.peer: str | None = None
         self.deadline = NEVER
         self.due = NEVER
 

@@ -39,7 +39,6 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         "_is_closing",
         "_is_refused",
         "_outgoing",
-        "_peer",
         "_protocol",
         "_raw",
         "_read",
@@ -48,6 +47,8 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         "deadline",
         "due",
         "entrance",
+        "network",
+        "peer",
     )
 
     _raw: asyncio.Transport
@@ -56,7 +57,8 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         """`peer`: the address that a PROXY header named, judged and counted by who read it."""
         self._context = context
         self.entrance = entrance
-        self._peer = peer
+        self.peer = peer
+        self.network: str | None = None
         self._protocol: asyncio.Protocol | None = None
         self._ssl: ssl.SSLObject | None = None
         self._has_begun = False
@@ -83,11 +85,19 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         self._context.wheel.arm(self)
 
     def _may_stay(self) -> bool:
-        if self._peer is not None:
+        if self.peer is not None:
+            if self._is_one_too_many(self.peer):
+                return False
             self._context.wait_for(self)
             return True
-        self._peer = self.entrance.admit(self._raw)
-        return self._peer is not None and self._context.arrive(self)
+        self.peer = self.entrance.admit(self._raw)
+        return self.peer is not None and not self._is_one_too_many(self.peer) and self._context.arrive(self)
+
+    def _is_one_too_many(self, peer: str) -> bool:
+        if not self.entrance.has_enough_of(peer):
+            return False
+        self._context.count("connections_shed")
+        return True
 
     def data_received(self, data: bytes) -> None:
         protocol = self._protocol
@@ -213,7 +223,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         if connection.version() != "TLSv1.3":
             self._flush()
         # Else all that is left to send are tickets: they go out with the first answer, in its write.
-        protocol = self._protocol = ClientConnection(context, self.entrance, self._peer, is_tls=True)
+        protocol = self._protocol = ClientConnection(context, self.entrance, self.peer, is_tls=True)
         protocol.connection_made(self)
         context.depart(self)
         if plain and not self._raw.is_closing():

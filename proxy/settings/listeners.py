@@ -79,6 +79,7 @@ class ListenerSettings(Section):
     proxy_protocol_others: Literal["refuse", "plain"] = "refuse"
     proxy_header_seconds: Seconds = 5.0
     connection_count: Annotated[int, Field(ge=0, le=1000000)] = 0
+    connections_per_address: Annotated[int, Field(ge=0, le=1000000)] = 0
     minimum_body_bytes_per_second: SizeBytes = 0
     minimum_send_bytes_per_second: SizeBytes = 0
     minimum_rate_seconds: Annotated[float, Field(ge=1, le=3600)] = 5.0
@@ -88,6 +89,14 @@ class ListenerSettings(Section):
     def _is_its_own(cls, value: str) -> str:
         if value == DEFAULT_NAME:
             raise ValueError(f"{DEFAULT_NAME!r} is the name of the listener that [edge] listen makes")
+        return value
+
+    @field_validator("connections_per_address")
+    @classmethod
+    def _has_addresses(cls, value: int, info: ValidationInfo) -> int:
+        is_unix = isinstance(info.data.get("listen"), UnixBind)
+        if value and is_unix and info.data.get("proxy_protocol") == "off":
+            raise ValueError("has no meaning for a unix socket, whose clients have no addresses")
         return value
 
     @field_validator("unix_mode")

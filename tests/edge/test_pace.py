@@ -9,6 +9,7 @@ from typing import Any
 
 from proxy.edge.config import EdgeConfig
 from proxy.edge.config_listeners import ListenerConfig
+from proxy.edge.entrance import network_of
 from proxy.edge.listener import Endpoint
 from tests.edge.conftest import Edge, port_of, serving, until
 from tests.support.client import Client, get
@@ -55,6 +56,29 @@ async def test_listener_has_a_limit_of_its_own(origin: Origin, tmp_path: Path):
         shed.close()
         await until(lambda: edge.worker.context.is_empty)
         assert (await (await edge.connect()).fetch(get())).status == 200
+
+
+async def test_address_has_a_limit_of_its_own(origin: Origin, tmp_path: Path):
+    """One client with a thousand connections is not a thousand clients."""
+    async with paced_edge(origin, tmp_path, ListenerConfig("public", connections_per_address=2)) as edge:
+        held = [await edge.connect() for _ in range(2)]
+        for client in held:
+            assert (await client.fetch(get())).status == 200
+        shed = await edge.connect()
+        await shed.send(get())
+        assert (await shed.read_response()).status == 503
+        other = await edge.connect(source="127.0.0.9")
+        assert (await other.fetch(get())).status == 200
+        held[0].close()
+        shed.close()
+        await until(lambda: len(edge.worker.context.connections) == 2)
+        assert (await (await edge.connect()).fetch(get())).status == 200
+
+
+def test_addresses_of_one_ipv6_network_count_as_one():
+    """A host may take any of its /64."""
+    assert network_of("2001:db8::1") == network_of("2001:db8::ffff:1") != network_of("2001:db8:0:1::1")
+    assert network_of("::ffff:192.0.2.1") == network_of("192.0.2.1") != network_of("192.0.2.2")
 
 
 async def keep_sending(client: Client, piece: bytes) -> None:
@@ -154,7 +178,8 @@ async def test_reader_above_the_minimum_rate_is_served(origin: Origin, tmp_path:
 async def test_slowest_readers_go_when_all_together_hold_too_much(origin: Origin, tmp_path: Path):
     """Each is within its own limits; a thousand of them would take the worker's memory."""
     origin.behave = send_large
-    budget = 4 * MEGABYTE
+    # Each that stops to read leaves more than 64 KiB.
+    budget = 1 * MEGABYTE
     async with paced_edge(
         origin, tmp_path, ListenerConfig("public"), buffer_bytes=budget, write_buffer_bytes=65536
     ) as edge:

@@ -179,6 +179,36 @@ async def test_unix_socket_takes_the_header_of_everybody(origin: Origin, tmp_pat
             client.close()
 
 
+@pytest.mark.parametrize("over_tls", [False, True])
+async def test_limits_count_the_named_client_once(origin: Origin, tmp_path: Path, pair: Pair, over_tls: bool):
+    """Not the proxy, and not each layer that a connection goes through."""
+    tls = TlsConfig((pair.files,)) if over_tls else None
+
+    async def open_as(edge: Edge, address: str) -> Client:
+        kind = TlsClient if over_tls else Client
+        client = await kind.connect(edge.port, source=PROXY)
+        edge.clients.append(client)
+        await client.send_raw(binary(address))
+        if isinstance(client, TlsClient):
+            await client.begin_tls(client_context())
+        await client.send(get())
+        return client
+
+    more: dict[str, Any] = {"connections_per_address": 1, "connection_count": 2}
+    async with proxied_edge(origin, tmp_path, tls=tls, **more) as edge:
+        for address in ("192.0.2.1", "192.0.2.2"):
+            assert (await (await open_as(edge, address)).read_response()).status == 200
+        assert [entrance.open_count for entrance in edge.worker.context.entrances.values()] == [2]
+    async with proxied_edge(origin, tmp_path, tls=tls, connections_per_address=1) as edge:
+        assert (await (await open_as(edge, "192.0.2.1")).read_response()).status == 200
+        if over_tls:
+            with pytest.raises((ConnectionError, EOFError)):
+                await open_as(edge, "192.0.2.1")
+        else:
+            assert (await (await open_as(edge, "192.0.2.1")).read_response()).status == 503
+        assert (await (await open_as(edge, "192.0.2.2")).read_response()).status == 200
+
+
 async def test_connections_that_have_said_nothing_count_and_are_drained(origin: Origin, tmp_path: Path):
     async with proxied_edge(origin, tmp_path) as edge:
         edge.configure(connection_count=1)

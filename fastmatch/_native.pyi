@@ -299,14 +299,18 @@ def _random_read_nanoseconds(
 
 @final
 class Segment:
-    """The pod's shared memory: counters, histograms, gauges.
+    """The pod's shared memory: counters, histograms, gauges, rate limits.
 
-    One writer per slot, readers sum; atomics, no locks.
+    One writer per slot, readers sum; limits are everybody's. Atomics, no locks.
     """
 
     @staticmethod
-    def create(slots: int) -> Segment:
-        """A new anonymous segment (memfd)."""
+    def create(slots: int, *, limit_entry_count: int = 65536) -> Segment:
+        """A new anonymous segment (memfd). Rate limits have 8 bytes for each entry; how many is rounded up to
+        a power of two.
+
+        Raises ValueError beyond 1-1024 slots and 1024-16777216 entries.
+        """
     @staticmethod
     def open(descriptor: int) -> Segment:
         """Map an inherited descriptor (duplicated). Raises ValueError when magic or layout version differ."""

@@ -68,6 +68,9 @@ def test_what_is_no_segment_is_refused(tmp_path):
     for slots in (0, 100_000):
         with pytest.raises(ValueError, match="slots"):
             Segment.create(slots)
+    for entries in (0, 1 << 25):
+        with pytest.raises(ValueError, match="limit entries"):
+            Segment.create(1, limit_entry_count=entries)
 
 
 def test_wrong_names_and_slots_are_refused():

@@ -1,4 +1,5 @@
-//! Mapped and shared memory, and typed views of it: besides `simd` the only module with `unsafe`.
+//! Mapped and shared memory, typed views of it, and the system calls that the standard library lacks: besides `simd`
+//! the only module with `unsafe`.
 //!
 //! A `Region` is immutable bytes, either owned or a read-only file mapping, aligned for every `Plain` type. A `Table`
 //! is a typed slice of a region that keeps it alive; it costs a pointer and a length. A `SharedSegment` is anonymous
@@ -17,6 +18,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use memmap2::{Advice, Mmap, MmapOptions, MmapRaw};
 
@@ -59,6 +61,19 @@ pub fn lock(file: &File) -> io::Result<bool> {
         error if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
         error => Err(error),
     }
+}
+
+/// The system's monotonic clock, the same for all processes of a machine. `Instant` hides its own reading of it.
+pub fn monotonic() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the call writes one timespec, which is ours.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    assert_eq!(result, 0, "invariant: every Linux has this clock");
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 enum Backing {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use blocklist::{Builder, Stamp};
-use decide::{Downstream, Gate, Segment, Settings, Tables, Upstream};
+use decide::{Downstream, Gate, Segment, Settings, Sizes, Tables, Upstream};
 use http1::request::{self, FieldStorage};
 use http1::response;
 
@@ -42,7 +42,7 @@ fn main() {
         target_bytes: 8_192,
         field_count: 100,
     };
-    let segment = Arc::new(Segment::create(1).expect("memfd"));
+    let segment = Arc::new(Segment::create(Sizes::of(1)).expect("memfd"));
     let gate = Arc::new(Gate::new(tables, segment, 0).expect("slot 0"));
     gate.install(Some(&Arc::new(
         Builder::new().build(Stamp::default()).expect("a base"),

@@ -1,18 +1,24 @@
-//! The pod's shared memory: what each worker slot counts, read by the control process while they run.
+//! The pod's shared memory: what each worker slot counts, read by the control process while they run, and what all
+//! workers know together of who came how often.
 //!
-//! Layout (64-bit words): a header of one cache line (magic, layout version, slots, words per slot), the names of routes,
-//! then one block per slot, each part on cache lines of its own: counters, gauges, histograms, counters by route. A slot is written by one worker, so its
-//! lines stay in that core's cache; readers add slots up. Relaxed atomics: the numbers need no order among themselves.
+//! Layout (64-bit words): a header of one cache line (magic, layout version, slots, words per slot, entries of the limit
+//! table, its clock's start, the seed of its hash), the names of routes, then one block per slot, each part on cache
+//! lines of its own: counters, gauges, histograms, counters by route; then the limit table. A slot is written by one
+//! worker, so its lines stay in that core's cache; readers add slots up. Relaxed atomics: the numbers need no order among
+//! themselves.
 
+use std::collections::hash_map::RandomState;
 use std::fmt;
+use std::hash::BuildHasher;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use blocklist::memory::SharedSegment;
+use blocklist::memory::{SharedSegment, monotonic};
 
 use crate::histogram::{BUCKETS, HISTOGRAM_COUNT, Histogram, bucket_of, upper_bound_seconds};
+use crate::limits::table::{self, LimitTable};
 use crate::route_counters::{self, Place, RouteCounts, SlotCounters};
 
 macro_rules! numbered {
@@ -107,7 +113,11 @@ numbered! {
 }
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SENTRASG");
-const LAYOUT_VERSION: u64 = 3;
+const LAYOUT_VERSION: u64 = 4;
+const SLOTS: usize = 2;
+const LIMIT_ENTRIES: usize = 4;
+const CLOCK_START: usize = 5;
+const KEY_SEED: usize = 6;
 const LINE_WORDS: usize = 8;
 /// The names of routes stand behind the header proper.
 const HEADER_WORDS: usize = LINE_WORDS + route_counters::PLACES;
@@ -117,6 +127,9 @@ const HISTOGRAM_WORDS: usize = BUCKETS.next_multiple_of(LINE_WORDS);
 const ROUTE_START: usize = HISTOGRAM_START + HISTOGRAM_COUNT * HISTOGRAM_WORDS;
 const SLOT_WORDS: usize = ROUTE_START + route_counters::SLOT_WORDS;
 pub const MAX_SLOTS: usize = 1024;
+/// Of the limit table: 8 KiB to 128 MiB.
+pub const LIMIT_ENTRY_RANGE: std::ops::RangeInclusive<usize> = 1 << 10..=1 << 24;
+pub const DEFAULT_LIMIT_ENTRIES: usize = 1 << 16;
 
 #[derive(Debug)]
 pub enum SegmentError {
@@ -144,25 +157,67 @@ impl From<io::Error> for SegmentError {
     }
 }
 
+/// How much of each there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    pub slots: usize,
+    /// Keys that the limit table has room for; rounded up to a power of two.
+    pub limit_entries: usize,
+}
+
+impl Sizes {
+    pub fn of(slots: usize) -> Self {
+        Self {
+            slots,
+            limit_entries: DEFAULT_LIMIT_ENTRIES,
+        }
+    }
+
+    fn checked(self) -> Result<Self, SegmentError> {
+        if !(1..=MAX_SLOTS).contains(&self.slots) {
+            return Err(layout("slots", self.slots, MAX_SLOTS));
+        }
+        if !LIMIT_ENTRY_RANGE.contains(&self.limit_entries) {
+            let most = *LIMIT_ENTRY_RANGE.end();
+            return Err(layout("limit entries", self.limit_entries, most));
+        }
+        Ok(Self {
+            limit_entries: self.limit_entries.next_power_of_two(),
+            ..self
+        })
+    }
+
+    /// The limit table begins here.
+    fn limit_start(self) -> usize {
+        HEADER_WORDS + self.slots * SLOT_WORDS
+    }
+
+    fn words(self) -> usize {
+        self.limit_start() + table::HEAD_WORDS + self.limit_entries
+    }
+}
+
+fn layout(field: &'static str, found: usize, expected: usize) -> SegmentError {
+    SegmentError::Layout(field, found as u64, expected as u64)
+}
+
 pub struct Segment {
     memory: SharedSegment,
-    slots: usize,
+    sizes: Sizes,
 }
 
 impl Segment {
-    pub fn create(slots: usize) -> Result<Self, SegmentError> {
-        if slots == 0 || slots > MAX_SLOTS {
-            return Err(SegmentError::Layout(
-                "slots",
-                slots as u64,
-                MAX_SLOTS as u64,
-            ));
-        }
-        let memory = SharedSegment::create((HEADER_WORDS + slots * SLOT_WORDS) * 8)?;
-        for (word, value) in memory.words().iter().zip(header(slots)) {
+    pub fn create(sizes: Sizes) -> Result<Self, SegmentError> {
+        let sizes = sizes.checked()?;
+        let memory = SharedSegment::create(sizes.words() * 8)?;
+        for (word, value) in memory.words().iter().zip(header(sizes)) {
             word.store(value, Ordering::Relaxed);
         }
-        Ok(Self { memory, slots })
+        let start = u64::try_from(monotonic().as_nanos()).unwrap_or(0);
+        memory.words()[CLOCK_START].store(start, Ordering::Relaxed);
+        // The standard library's hasher is keyed by the system's random numbers.
+        memory.words()[KEY_SEED].store(RandomState::new().hash_one(start), Ordering::Relaxed);
+        Ok(Self { memory, sizes })
     }
 
     pub fn open(descriptor: RawFd) -> Result<Self, SegmentError> {
@@ -173,27 +228,39 @@ impl Segment {
                 .get(index)
                 .map_or(0, |word| word.load(Ordering::Relaxed))
         };
-        let slots = usize::try_from(word(2)).unwrap_or(usize::MAX);
-        let fields = ["magic", "layout version", "slots", "words per slot"];
-        for (index, (field, expected)) in fields.into_iter().zip(header(slots)).enumerate() {
+        let count = |index: usize| usize::try_from(word(index)).unwrap_or(usize::MAX);
+        let told = Sizes {
+            slots: count(SLOTS),
+            limit_entries: count(LIMIT_ENTRIES),
+        };
+        let fields = [
+            "magic",
+            "layout version",
+            "slots",
+            "words per slot",
+            "limit entries",
+        ];
+        for (index, (field, expected)) in fields.into_iter().zip(header(told)).enumerate() {
             if word(index) != expected {
                 return Err(SegmentError::Layout(field, word(index), expected));
             }
         }
-        let wanted = slots
-            .checked_mul(SLOT_WORDS)
-            .and_then(|words| words.checked_add(HEADER_WORDS));
-        if slots == 0
-            || slots > MAX_SLOTS
-            || wanted.is_none_or(|words| memory.words().len() < words)
-        {
-            return Err(SegmentError::Layout(
-                "slots",
-                slots as u64,
-                MAX_SLOTS as u64,
+        let sizes = told.checked()?;
+        if sizes != told {
+            return Err(layout(
+                "limit entries",
+                told.limit_entries,
+                sizes.limit_entries,
             ));
         }
-        Ok(Self { memory, slots })
+        if memory.words().len() < sizes.words() {
+            return Err(layout(
+                "length in words",
+                memory.words().len(),
+                sizes.words(),
+            ));
+        }
+        Ok(Self { memory, sizes })
     }
 
     pub fn descriptor(&self) -> RawFd {
@@ -201,7 +268,26 @@ impl Segment {
     }
 
     pub fn slots(&self) -> usize {
-        self.slots
+        self.sizes.slots
+    }
+
+    /// What all workers limit by.
+    #[inline]
+    pub fn limits(&self) -> LimitTable<'_> {
+        let start = self.sizes.limit_start();
+        let words = &self.memory.words()[start..self.sizes.words()];
+        LimitTable::new(words)
+            .expect("invariant: sizes are checked when a segment is made or opened")
+    }
+
+    /// The monotonic clock when the segment was made: its ticks are counted from here.
+    pub fn clock_start(&self) -> Duration {
+        Duration::from_nanos(self.memory.words()[CLOCK_START].load(Ordering::Relaxed))
+    }
+
+    /// Random, the same for all who have this segment.
+    pub fn key_seed(&self) -> u64 {
+        self.memory.words()[KEY_SEED].load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -288,7 +374,7 @@ impl Segment {
         let start = HISTOGRAM_START + histogram as usize * HISTOGRAM_WORDS;
         (0..BUCKETS)
             .map(|bucket| {
-                let count = (0..self.slots)
+                let count = (0..self.sizes.slots)
                     .map(|slot| self.word(slot, start + bucket).load(Ordering::Relaxed))
                     .sum();
                 (upper_bound_seconds(bucket), count)
@@ -303,8 +389,15 @@ fn two_complement(amount: i64) -> u64 {
     u64::from_ne_bytes(amount.to_ne_bytes())
 }
 
-fn header(slots: usize) -> [u64; 4] {
-    [MAGIC, LAYOUT_VERSION, slots as u64, SLOT_WORDS as u64]
+fn header(sizes: Sizes) -> [u64; 5] {
+    let (slots, limit_entries) = (sizes.slots as u64, sizes.limit_entries as u64);
+    [
+        MAGIC,
+        LAYOUT_VERSION,
+        slots,
+        SLOT_WORDS as u64,
+        limit_entries,
+    ]
 }
 
 #[cfg(test)]
@@ -313,7 +406,7 @@ mod tests {
 
     #[test]
     fn a_second_mapping_reads_what_each_slot_wrote() {
-        let segment = Segment::create(2).expect("memfd");
+        let segment = Segment::create(Sizes::of(2)).expect("memfd");
         let other = Segment::open(segment.descriptor()).expect("same layout");
         segment.add(0, Counter::Denied, 2);
         segment.add(1, Counter::Denied, 3);
@@ -336,21 +429,49 @@ mod tests {
 
     #[test]
     fn another_layout_is_refused_by_name() {
-        let segment = Segment::create(1).expect("memfd");
+        let segment = Segment::create(Sizes::of(1)).expect("memfd");
         segment.memory.words()[1].store(99, Ordering::Relaxed);
         let error = Segment::open(segment.descriptor()).err().expect("refused");
         assert_eq!(
             error.to_string(),
-            "segment layout version is 99, expected 3"
+            "segment layout version is 99, expected 4"
         );
         segment.memory.words()[1].store(LAYOUT_VERSION, Ordering::Relaxed);
-        segment.memory.words()[2].store(u64::MAX, Ordering::Relaxed);
-        assert!(Segment::open(segment.descriptor()).is_err());
+        for (field, word) in [("slots", SLOTS), ("limit entries", LIMIT_ENTRIES)] {
+            let right = segment.memory.words()[word].load(Ordering::Relaxed);
+            for wrong in [0, 3, right * 2, u64::MAX] {
+                segment.memory.words()[word].store(wrong, Ordering::Relaxed);
+                let error = Segment::open(segment.descriptor()).err();
+                assert!(error.is_some(), "{wrong} {field}");
+            }
+            segment.memory.words()[word].store(right, Ordering::Relaxed);
+        }
+        assert!(Segment::open(segment.descriptor()).is_ok());
+    }
+
+    #[test]
+    fn sizes_beyond_their_range_are_refused_and_others_rounded() {
+        for (slots, limit_entries) in [(0, 1024), (1025, 1024), (1, 1023), (1, (1 << 24) + 1)] {
+            let sizes = Sizes {
+                slots,
+                limit_entries,
+            };
+            assert!(Segment::create(sizes).is_err(), "{sizes:?}");
+        }
+        let sizes = Sizes {
+            slots: 1,
+            limit_entries: 1025,
+        };
+        let segment = Segment::create(sizes).expect("memfd");
+        let opened = Segment::open(segment.descriptor()).expect("same layout");
+        assert_eq!(opened.sizes.limit_entries, 2048);
+        assert_eq!(opened.key_seed(), segment.key_seed());
+        assert_eq!(opened.clock_start(), segment.clock_start());
     }
 
     #[test]
     fn counters_never_shrink_and_unknown_names_are_refused() {
-        let segment = Segment::create(1).expect("memfd");
+        let segment = Segment::create(Sizes::of(1)).expect("memfd");
         assert_eq!(segment.add_named(0, "upstream_retries", -1), None);
         assert_eq!(segment.add_named(0, "no_such", 1), None);
         assert_eq!(segment.add_named(0, "upstream_retries", 1), Some(()));

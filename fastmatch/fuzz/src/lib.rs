@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 
 pub use entries::{ADDRESSES, NAMES, builder, exercise};
 
-use decide::{ChangeSettings, Gate, RouteSettings, Segment, Settings, Tables};
+use decide::{ChangeSettings, Gate, RouteSettings, Segment, Settings, Sizes, Tables};
 
 /// Each forwards, rewrites or answers in its own way; all keep `/tyk` from outside.
 fn routes() -> Vec<RouteSettings> {
@@ -64,7 +64,7 @@ pub static GATE: LazyLock<Arc<Gate>> = LazyLock::new(|| {
         ..Settings::default()
     };
     let tables = Arc::new(Tables::compile(&settings).expect("valid settings"));
-    let segment = Arc::new(Segment::create(1).expect("memfd"));
+    let segment = Arc::new(Segment::create(Sizes::of(1)).expect("memfd"));
     Arc::new(Gate::new(tables, segment, 0).expect("slot 0"))
 });
 

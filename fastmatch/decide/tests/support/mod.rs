@@ -6,7 +6,9 @@ use std::sync::Arc;
 use blocklist::{Blocklist, Builder, Disposition, Entry, Origin, Rule, Stamp, Statement, Target};
 use decide::action::{Action, BODY_DONE, CLOSE, DENY, FORWARD, HeadOutcome};
 use decide::upstream::{BROKEN, RESPONSE_DONE, TUNNEL};
-use decide::{Downstream, Gate, NO_ROUTE, RouteSettings, Segment, Settings, Tables, Upstream};
+use decide::{
+    Downstream, Gate, NO_ROUTE, RouteSettings, Segment, Settings, Sizes, Tables, Upstream,
+};
 use http1::chunked::Decoder;
 
 pub const NOW: u64 = 1_700_000_000;
@@ -24,7 +26,7 @@ pub fn world(change: impl FnOnce(&mut Settings)) -> World {
     };
     change(&mut settings);
     let tables = Arc::new(Tables::compile(&settings).expect("valid settings"));
-    let segment = Arc::new(Segment::create(1).expect("memfd"));
+    let segment = Arc::new(Segment::create(Sizes::of(1)).expect("memfd"));
     let gate = Gate::new(tables, Arc::clone(&segment), 0).expect("slot 0 exists");
     gate.tick(NOW);
     World {

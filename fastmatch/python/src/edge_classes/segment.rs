@@ -3,7 +3,7 @@
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
-use decide::{Histogram, Segment, SegmentError};
+use decide::{Histogram, Segment, SegmentError, Sizes};
 use pyo3::exceptions::{PyIndexError, PyKeyError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -51,8 +51,16 @@ impl PySegment {
 #[pymethods]
 impl PySegment {
     #[staticmethod]
-    fn create(slots: Within<usize>) -> PyResult<Self> {
-        let segment = Arc::new(Segment::create(slots.0).map_err(to_python)?);
+    #[pyo3(
+        signature = (slots, *, limit_entry_count = Within(65536)),
+        text_signature = "(slots, *, limit_entry_count=65536)"
+    )]
+    fn create(slots: Within<usize>, limit_entry_count: Within<usize>) -> PyResult<Self> {
+        let sizes = Sizes {
+            slots: slots.0,
+            limit_entries: limit_entry_count.0,
+        };
+        let segment = Arc::new(Segment::create(sizes).map_err(to_python)?);
         Ok(Self { segment })
     }
 

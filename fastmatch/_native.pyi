@@ -335,6 +335,17 @@ COUNTERS: Final[tuple[str, ...]]
 GAUGES: Final[tuple[str, ...]]
 
 @final
+class RateLimit:
+    """So many requests per time, counted by `client` (an IPv4 address, a /64 of IPv6), `route` or
+    `header:NAME`. Checked by the `GateConfig` that takes it.
+    """
+
+    def __new__(
+        cls, name: str, *, key: str, requests: int, per_seconds: int, burst: int | None = None
+    ) -> RateLimit:
+        """`burst`: how many may come at once, None: as many as `requests`."""
+
+@final
 class Route:
     """Which requests take one route, and what differs there. Checked by the `GateConfig` that takes it."""
 
@@ -352,6 +363,7 @@ class Route:
         domains: Sequence[Literal["host", "origin", "referer"]] | None = None,
         body_bytes: int | None = None,
         host_header: str | None = None,
+        rate_limits: Sequence[RateLimit] = (),
         strip_prefix: str | None = None,
         add_prefix: str | None = None,
         request_headers: tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]], Sequence[str]]
@@ -365,9 +377,10 @@ class Route:
         """None: as the `GateConfig` says. `hosts`: exact, or `*.` and what is below it; none: any.
 
         `path_prefix` means whole segments, paths are in normal form. `headers`: (name, value), value None:
-        present at all. `request_headers`, `response_headers`: what is set, added and removed. `redirect`:
-        (status, location), `respond`: (status, content type, body): nothing goes upstream. `hidden_paths`:
-        answered 404 with everything below, in any case and reading.
+        present at all. `rate_limits`: beside those of the `GateConfig`. `request_headers`,
+        `response_headers`: what is set, added and removed. `redirect`: (status, location), `respond`:
+        (status, content type, body): nothing goes upstream. `hidden_paths`: answered 404 with
+        everything below, in any case and reading.
         """
 
 @final
@@ -392,12 +405,17 @@ class GateConfig:
         response_head_bytes: int = 65536,
         upstream_host: str | None = None,
         routes: Sequence[Route] | None = None,
+        rate_limits: Sequence[RateLimit] = (),
+        limit_fields: Literal["limited", "always"] = "limited",
+        limit_when_full: Literal["limit", "pass"] = "limit",
     ) -> GateConfig:
         """`domains`: hosts judged beside the client, by default `host`.
 
         `body_bytes`: largest request body, 0 = no limit (413). `upstream_host`: Host to send, None = the
         client's. `routes`: 1-256, the most specific that fits is taken, by default one for everything;
-        faults in one are named `routes.N.key`.
+        faults in one are named `routes.N.key`. `rate_limits`: of all routes together; `limit_fields`: which
+        answers say what is left; `limit_when_full`: what becomes of requests that the segment's table has no
+        place to count.
         """
     def explain(self, head: bytes, /) -> list[tuple[int, Literal["host", "path", "method", "header"] | None]]:
         """Every route of a whole head with what keeps the request from it, in order of preference.

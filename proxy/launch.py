@@ -32,6 +32,7 @@ def supervisor_options(
         listen=() if settings.listeners else ((edge.listen.host, edge.listen.port),),
         listeners=tuple(map(_address, settings.listeners)),
         worker_count=_worker_count(settings),
+        limit_entry_count=edge.rate_limiting.entry_count,
         engine=edge.engine,
         config_path=config_path,
         control_listen=tuple((bind.host, bind.port) for bind in (control.admin_listen, control.ops_listen)),

@@ -12,6 +12,7 @@ from proxy.settings import (
     ListenerSettings,
     ListenerTlsSettings,
     ListSettings,
+    RateLimitSettings,
     RouteSettings,
     Settings,
     default_config_path,
@@ -20,6 +21,16 @@ from proxy.settings import (
 )
 from proxy.settings.toml_lines import key_lines, nearest_line
 from proxy.settings.upstreams import NamedUpstreamSettings, UpstreamKeys
+
+
+def limit(**changed: object) -> str:
+    """A rate limit as it is written in one line."""
+    values = {"name": "a", "key": "client", "requests": 1, "per_seconds": 1} | changed
+    pairs = (
+        f"{name} = {value!r}" if isinstance(value, int) else f'{name} = "{value}"'
+        for name, value in values.items()
+    )
+    return "{" + ", ".join(pairs) + "}"
 
 
 @pytest.fixture(autouse=True)
@@ -244,6 +255,20 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path):
             '[edge]\ndrop_score = 8\n[[routes]]\nname = "a"\nmode = "observe"\n',
             5,
             ["routes.0.mode", "not observed"],
+        ),
+        (f"[edge]\nrate_limits = [{limit(key='cookie')}]\n", 2, ["edge.rate_limits.0.key", "'cookie'"]),
+        (f"[edge]\nrate_limits = [{limit(requests=0)}]\n", 2, ["edge.rate_limits.0.requests", "is 0"]),
+        (f"[edge]\nrate_limits = [{limit(per_seconds=86401)}]\n", 2, ["edge.rate_limits.0.per_seconds"]),
+        (f"[edge]\nrate_limits = [{limit(burst=86401)}]\n", 2, ["edge.rate_limits.0", "'a'", "a day, 86400"]),
+        (f"[edge]\nrate_limits = [{limit(requests=100001)}]\n", 2, ["edge.rate_limits.0", "100000 a second"]),
+        (f"[edge]\nrate_limits = [{limit()}, {limit()}]\n", 2, ["edge.rate_limits", "two", "'a'"]),
+        (f"[edge]\nrate_limits = [{', '.join([limit()] * 5)}]\n", 2, ["edge.rate_limits", "4 items"]),
+        ("[edge.rate_limiting]\nentry_count = 10\n", 2, ["edge.rate_limiting.entry_count", "1024", "is 10"]),
+        ('[edge.rate_limiting]\nwhen_full = "deny"\n', 2, ["edge.rate_limiting.when_full", "'deny'"]),
+        (
+            f'[edge]\nrate_limits = [{limit()}]\n[[routes]]\nname = "r"\nrate_limits = [{limit()}]\n',
+            5,
+            ["routes.0.rate_limits.0.name", "'a' is a limit of [edge] too"],
         ),
         ('[blocklist]\nnever_block = ["exa mple"]\n', 2, ["blocklist.never_block.0", "domain"]),
         ('[blocklist]\nnever_block = ["10.0.0.0/33"]\n', 2, ["blocklist.never_block.0"]),
@@ -480,6 +505,8 @@ def test_example_shows_every_key_and_its_default(tmp_path):
             assert set(shown[section]) == set(keys), section
     assert set(shown["edge"]["timeouts"]) == set(defaults["edge"]["timeouts"])
     assert set(shown["edge"]["limits"]) == set(defaults["edge"]["limits"])
+    assert set(shown["edge"]["rate_limiting"]) == set(defaults["edge"]["rate_limiting"])
+    assert set(shown["edge"]["rate_limits"][0]) == set(RateLimitSettings.model_fields)
     assert set(shown["lists"][0]) == set(ListSettings.model_fields)
     assert set().union(*shown["routes"]) == set(RouteSettings.model_fields)
     assert set().union(*shown["listeners"]) == set(ListenerSettings.model_fields)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from proxy.control.edge_rate_limits import to_rate_limit_configs
 from proxy.control.edge_routes import to_route_configs
 from proxy.control.edge_upstreams import to_upstream_configs
 from proxy.edge.config import EdgeConfig
@@ -32,6 +33,9 @@ def to_edge_config(settings: Settings) -> EdgeConfig:
         observe=edge.mode == "observe",
         domains=edge.domains,
         on_missing=settings.blocklist.on_missing,
+        rate_limits=to_rate_limit_configs(edge.rate_limits),
+        limit_fields=edge.rate_limiting.fields,
+        limit_when_full=edge.rate_limiting.when_full,
         on_block=edge.on_block,
         half_close=edge.half_close,
         via=edge.via,

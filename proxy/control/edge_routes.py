@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from proxy.control.edge_rate_limits import to_rate_limit_configs
 from proxy.edge.config_routes import FixedResponse, HeaderChanges, HeaderMatch, Redirect, RouteConfig
 from proxy.settings import RouteSettings, Settings
 from proxy.settings.routes import HeaderChangeSettings, RedirectSettings, RespondSettings
@@ -31,6 +32,7 @@ def _route(route: RouteSettings) -> RouteConfig:
         domains=route.domains,
         body_bytes=route.body_bytes,
         host_header=route.host_header,
+        rate_limits=to_rate_limit_configs(route.rate_limits),
         strip_prefix=route.strip_prefix,
         add_prefix=route.add_prefix,
         request_headers=_changes(route.request_headers),

@@ -191,6 +191,10 @@ def restart_needed(before: Settings, after: Settings) -> tuple[str, ...]:
         "listeners": (_sockets(before), _sockets(after)),
         "edge.workers": (before.edge.workers, after.edge.workers),
         "edge.engine": (before.edge.engine, after.edge.engine),
+        "edge.rate_limiting.entry_count": (
+            before.edge.rate_limiting.entry_count,
+            after.edge.rate_limiting.entry_count,
+        ),
         "control.admin_listen": (before.control.admin_listen, after.control.admin_listen),
         "control.ops_listen": (before.control.ops_listen, after.control.ops_listen),
         "state": (before.state, after.state),

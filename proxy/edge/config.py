@@ -6,6 +6,7 @@ from typing import Literal
 import orjson
 
 from proxy.edge.config_listeners import ListenerConfig
+from proxy.edge.config_rate_limits import RateLimitConfig
 from proxy.edge.config_routes import RouteConfig
 from proxy.edge.config_upstreams import DEFAULT_NAME, TargetConfig, UpstreamConfig
 from proxy.edge.wire import decode
@@ -34,6 +35,9 @@ class EdgeConfig:
     observe: bool = False
     domains: tuple[Literal["host", "origin", "referer"], ...] = ("host",)
     on_missing: Literal["open", "closed"] = "closed"
+    rate_limits: tuple[RateLimitConfig, ...] = ()
+    limit_fields: Literal["limited", "always"] = "limited"
+    limit_when_full: Literal["limit", "pass"] = "limit"
     on_block: Literal["close", "finish"] = "close"
     half_close: Literal["cancel", "serve"] = "cancel"
     via: str = "sentra"

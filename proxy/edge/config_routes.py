@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from proxy.edge.config_rate_limits import RateLimitConfig
+
 
 @dataclass(frozen=True, slots=True)
 class HeaderMatch:
@@ -50,6 +52,7 @@ class RouteConfig:
     domains: tuple[Literal["host", "origin", "referer"], ...] | None = None
     body_bytes: int | None = None
     host_header: str | None = None
+    rate_limits: tuple[RateLimitConfig, ...] = ()
     strip_prefix: str | None = None
     add_prefix: str | None = None
     request_headers: HeaderChanges = HeaderChanges()

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fastmatch._native import Gate, GateConfig, Route, Segment
+from proxy.edge import rate_limits
 from proxy.edge.certificates import Keyring, load_keyrings
 from proxy.edge.config import EdgeConfig
 from proxy.edge.config_routes import HeaderChanges, RouteConfig
@@ -38,6 +39,9 @@ def gate_config(config: EdgeConfig) -> GateConfig:
         observe=config.observe,
         domains=config.domains,
         on_missing=config.on_missing,
+        rate_limits=rate_limits.gate_rate_limits(config.rate_limits),
+        limit_fields=config.limit_fields,
+        limit_when_full=config.limit_when_full,
         via=config.via,
         head_bytes=config.head_bytes,
         target_bytes=config.target_bytes,
@@ -63,6 +67,7 @@ def gate_route(route: RouteConfig, upstream_host: str | None) -> Route:
         block_score=route.block_score,
         observe=route.observe,
         domains=route.domains,
+        rate_limits=rate_limits.gate_rate_limits(route.rate_limits),
         body_bytes=route.body_bytes,
         host_header=route.host_header or upstream_host,
         strip_prefix=route.strip_prefix,

@@ -10,6 +10,7 @@ from proxy.settings.model import (
     Settings,
     TokenSettings,
 )
+from proxy.settings.rate_limits import RateLimitSettings
 from proxy.settings.routes import RouteSettings
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "ListSettings",
     "ListenerSettings",
     "ListenerTlsSettings",
+    "RateLimitSettings",
     "RouteSettings",
     "Settings",
     "TokenSettings",

@@ -22,6 +22,7 @@ def cross_faults(settings: Settings) -> Iterator[Fault]:
     yield from _route_names(settings)
     yield from _route_upstreams(settings)
     yield from _drop_score(settings)
+    yield from _rate_limit_names(settings)
 
 
 def _route_names(settings: Settings) -> Iterator[Fault]:
@@ -98,3 +99,15 @@ def _drop_score(settings: Settings) -> Iterator[Fault]:
                 ("routes", index, "block_score"),
                 f"must not lie above edge.drop_score, which is {drop_score:g}, is {route.block_score:g}",
             )
+
+
+def _rate_limit_names(settings: Settings) -> Iterator[Fault]:
+    """A route has the edge's limits too: what a client is told names each."""
+    taken = {limit.name for limit in settings.edge.rate_limits}
+    for index, route in enumerate(settings.routes):
+        for place, limit in enumerate(route.rate_limits):
+            if limit.name in taken:
+                yield (
+                    ("routes", index, "rate_limits", place, "name"),
+                    f"{limit.name!r} is a limit of [edge] too; clients could not tell them apart",
+                )

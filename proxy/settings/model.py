@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from proxy.settings.listeners import ListenerSettings
+from proxy.settings.rate_limits import RateLimitingSettings, RateLimits
 from proxy.settings.routes import MOST_ROUTES, RouteSettings
 from proxy.settings.section import Section
 from proxy.settings.sight import SightSettings
@@ -78,6 +79,8 @@ class EdgeSettings(Section):
     via: HeaderToken = "sentra"
     timeouts: TimeoutSettings = TimeoutSettings()
     limits: LimitSettings = LimitSettings()
+    rate_limits: RateLimits = ()
+    rate_limiting: RateLimitingSettings = RateLimitingSettings()
 
     @field_validator("drop_score")
     @classmethod

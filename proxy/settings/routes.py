@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from proxy.settings.rate_limits import RateLimits
 from proxy.settings.section import Section
 from proxy.settings.types import (
     DomainSubject,
@@ -67,6 +68,7 @@ class RouteSettings(Section):
     domains: tuple[DomainSubject, ...] | None = None
     body_bytes: SizeBytes | None = None
     host_header: HostHeader | None = None
+    rate_limits: RateLimits = ()
     strip_prefix: RoutePath | None = None
     add_prefix: RoutePath | None = None
     request_headers: HeaderChangeSettings = HeaderChangeSettings()

@@ -59,6 +59,7 @@ class SupervisorOptions:
     listen: tuple[Address, ...]
     worker_count: int
     listeners: tuple[ListenerAddress, ...] = ()
+    limit_entry_count: int = 65536
     engine: Literal["native", "aiohttp"] = "native"
     config_path: Path | None = None
     control_listen: tuple[Address, ...] = ()

@@ -77,7 +77,7 @@ def _supervise(
     directory = options.runtime_directory
     for opened in _flat(listeners):
         sockets.enter_context(opened.socket)
-    segment = Segment.create(options.worker_count)
+    segment = Segment.create(options.worker_count, limit_entry_count=options.limit_entry_count)
     specs = describe(options, listeners, segment.fileno())
     if takeover is not None:
         takeover.stop_control()

@@ -7,6 +7,7 @@ import pytest
 
 from proxy.control.edge_config import check_edge_config, to_edge_config
 from proxy.edge.config import EdgeConfig
+from proxy.edge.config_rate_limits import RateLimitConfig
 from proxy.edge.config_routes import FixedResponse, HeaderChanges, HeaderMatch, Redirect, RouteConfig
 from proxy.edge.config_upstreams import TargetConfig, UpstreamConfig
 from proxy.edge.context import gate_config
@@ -23,6 +24,10 @@ trusted_proxies = ["10.0.0.0/8"]
 on_block = "finish"
 half_close = "serve"
 via = "other"
+rate_limits = [{ name = "one", key = "header:X-Key", requests = 20, per_seconds = 21, burst = 22 }]
+[edge.rate_limiting]
+when_full = "pass"
+fields = "always"
 [edge.timeouts]
 head_seconds = 1
 keepalive_seconds = 2
@@ -68,6 +73,7 @@ mode = "enforce"
 domains = ["referer"]
 body_bytes = 19
 host_header = "inner.example"
+rate_limits = [{ name = "two", key = "route", requests = 23, per_seconds = 24 }]
 strip_prefix = "/v1"
 add_prefix = "/api"
 request_headers = { set = { X-A = "1" }, add = { X-B = "2" }, remove = ["X-C"] }
@@ -150,6 +156,30 @@ def test_every_key_of_a_route_reaches_the_workers(tmp_path):
     assert made[1].respond == FixedResponse(418, "text/html", "<p>tea</p>")
     assert (made[0].hidden_paths, made[1].hidden_paths) == (("/tyk", "/live"), ("/tyk", "/hello", "/ready"))
     assert made[0].headers == (HeaderMatch("X-Tenant", "a"), HeaderMatch("X-Key"))
+    assert made[0].rate_limits == (RateLimitConfig("two", "route", 23, 24),)
+
+
+def test_every_key_of_a_rate_limit_reaches_the_workers(tmp_path):
+    path = tmp_path / "sentra.toml"
+    path.write_text(_ALL_DIFFERENT)
+    made = to_edge_config(load_settings(path)).rate_limits
+    assert made == (RateLimitConfig("one", "header:X-Key", 20, 21, 22),)
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        'key = "client", requests = 100000, per_seconds = 1, burst = 8640000000',
+        'key = "route", requests = 8640000000, per_seconds = 86400',
+        'key = "header:a", requests = 7, per_seconds = 86400, burst = 7',
+        'key = "client", requests = 1, per_seconds = 86400, burst = 1',
+    ],
+)
+def test_rate_limits_at_their_bounds_are_taken_by_rust(tmp_path, limit):
+    """What the settings let through must not stop a worker."""
+    path = tmp_path / "sentra.toml"
+    path.write_text(f'[edge]\nrate_limits = [{{ name = "a", {limit} }}]\n')
+    gate_config(to_edge_config(load_settings(path)))
 
 
 def test_every_key_of_an_upstream_reaches_the_workers(tmp_path):

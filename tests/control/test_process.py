@@ -162,3 +162,5 @@ def test_only_keys_that_differ_need_a_restart(tmp_path):
     path.write_text('[edge]\nlisten = "127.0.0.1:1"\nblock_score = 3\n[state]\ndirectory = "/x"\n')
     assert restart_needed(before, before) == ()
     assert restart_needed(before, load_settings(path)) == ("edge.listen", "state")
+    path.write_text('[edge.rate_limiting]\nentry_count = 2048\n[state]\ndirectory = "/x"\n')
+    assert restart_needed(before, load_settings(path)) == ("edge.rate_limiting.entry_count", "state")

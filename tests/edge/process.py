@@ -43,13 +43,15 @@ def leave_attach_file(directory: Path, config: EdgeConfig, entries: Sequence[Ent
 
 
 @contextlib.asynccontextmanager
-async def running_worker(directory: Path, *prefix: str) -> AsyncIterator[WorkerProcess]:
+async def running_worker(
+    directory: Path, *prefix: str, segment: Segment | None = None, slot: int = 0
+) -> AsyncIterator[WorkerProcess]:
     """`prefix`: a command that runs the worker. Killed at the end when it still runs."""
-    segment = Segment.create(1)
+    segment = segment or Segment.create(1)
     with socket.create_server(("127.0.0.1", 0)) as endpoint:
         process = await asyncio.create_subprocess_exec(
             *prefix,
-            *(sys.executable, "-m", "proxy.edge", "--slot", "0", "--listen-fd", str(endpoint.fileno())),
+            *(sys.executable, "-m", "proxy.edge", "--slot", str(slot), "--listen-fd", str(endpoint.fileno())),
             *("--segment-fd", str(segment.fileno()), "--runtime-dir", str(directory)),
             cwd=ROOT,
             stdin=asyncio.subprocess.DEVNULL,
@@ -60,7 +62,7 @@ async def running_worker(directory: Path, *prefix: str) -> AsyncIterator[WorkerP
         pid = process.pid
         try:
             async with asyncio.timeout(20):
-                assert await process.stdout.readline() == b"ready slot=0\n"
+                assert await process.stdout.readline() == b"ready slot=%d\n" % slot
             port = endpoint.getsockname()[1]
             endpoint.close()  # from here on it listens as long as the worker does
             if prefix:

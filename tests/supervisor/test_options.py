@@ -50,6 +50,7 @@ def test_count_stays_within_the_affinity():
             listen=(("127.0.0.1", 1), ("127.0.0.1", 2)),
             worker_count=3,
             listeners=(ListenerAddress("a", "::", 443), ListenerAddress("b", path="/run/b", mode=0o600)),
+            limit_entry_count=4,
             engine="aiohttp",
             config_path=Path("sentra.toml"),
             control_listen=(("127.0.0.1", 3),),

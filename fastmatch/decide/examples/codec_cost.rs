@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use blocklist::{Builder, Stamp};
+use decide::limits::LimitSettings;
 use decide::{Downstream, Gate, Segment, Settings, Sizes, Tables, Upstream};
 use http1::request::{self, FieldStorage};
 use http1::response;
@@ -34,6 +35,28 @@ fn best(name: &str, mut work: impl FnMut()) {
     }
 }
 
+/// As the other gate, with a limit that is never reached.
+fn limited_gate() -> Arc<Gate> {
+    let settings = Settings {
+        on_missing: "open".to_owned(),
+        rate_limits: vec![LimitSettings {
+            name: "per-client".to_owned(),
+            key: "client".to_owned(),
+            requests: 100_000,
+            per_seconds: 1,
+            burst: Some(1_000_000_000),
+        }],
+        ..Settings::default()
+    };
+    let tables = Arc::new(Tables::compile(&settings).expect("valid settings"));
+    let segment = Arc::new(Segment::create(Sizes::of(1)).expect("memfd"));
+    let gate = Gate::new(tables, segment, 0).expect("slot 0");
+    gate.install(Some(&Arc::new(
+        Builder::new().build(Stamp::default()).expect("a base"),
+    )));
+    Arc::new(gate)
+}
+
 fn main() {
     let settings = Settings::default();
     let tables = Arc::new(Tables::compile(&settings).expect("defaults are valid"));
@@ -61,6 +84,14 @@ fn main() {
         out.clear();
         black_box(client.head(black_box(REQUEST), &mut out));
         client.end(200);
+    });
+    let limited = limited_gate();
+    let mut client_limited =
+        Downstream::new(Arc::clone(&limited), "198.51.100.7").expect("an address");
+    best("head + end, one limit", || {
+        out.clear();
+        black_box(client_limited.head(black_box(REQUEST), &mut out));
+        client_limited.end(200);
     });
     best("response parse", || {
         let mut storage = FieldStorage::new();

@@ -3,6 +3,7 @@
 use http1::render::{decimal_field, field};
 
 use crate::date;
+use crate::exchange::LimitNote;
 use crate::request_id::RequestId;
 
 /// What an answer holds besides its status.
@@ -30,6 +31,8 @@ pub struct Answer<'a> {
     pub says_keep_alive: bool,
     /// False for HEAD.
     pub has_body: bool,
+    /// Told to whom a rate limit refuses.
+    pub limit: &'a LimitNote,
 }
 
 /// Reason phrase and title.
@@ -78,6 +81,10 @@ pub fn reason(status: u16) -> &'static str {
 
 const ALLOWED_METHODS: &[u8] = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
+/// Problem type and member of draft-ietf-httpapi-ratelimit-headers-10.
+const QUOTA_EXCEEDED: &[u8] = b"https://iana.org/assignments/http-problem-types#quota-exceeded";
+const VIOLATED: &[u8] = b"\",\"violated-policies\":[";
+
 fn digit(value: u16) -> u8 {
     b'0' + u8::try_from(value).unwrap_or(0)
 }
@@ -91,14 +98,23 @@ pub fn write(out: &mut Vec<u8>, answer: &Answer<'_>) {
     }
     date::write(out, answer.now);
     out.extend_from_slice(b"\r\n");
+    let (kind, violated, end) = if answer.limit.names.is_empty() {
+        (&b"about:blank"[..], &b"\""[..], &b"}\n"[..])
+    } else {
+        (QUOTA_EXCEEDED, VIOLATED, &b"]}\n"[..])
+    };
     let problem = [
-        &b"{\"type\":\"about:blank\",\"title\":\""[..],
+        &b"{\"type\":\""[..],
+        kind,
+        b"\",\"title\":\"",
         reason,
         b"\",\"status\":",
         &status,
         b",\"request_id\":\"",
         answer.request_id.as_bytes(),
-        b"\"}\n",
+        violated,
+        &answer.limit.names,
+        end,
     ];
     // RFC 9110 sections 15.3.5, 15.4.5: these have no content, nor a length of it.
     let has_content = !matches!(answer.status, 204 | 304);
@@ -140,6 +156,7 @@ fn write_end(out: &mut Vec<u8>, answer: &Answer<'_>) {
     match (answer.content, answer.status) {
         (Content::Problem, 204 | 405) => field(out, b"allow", ALLOWED_METHODS),
         (Content::Problem, 503) => field(out, b"retry-after", b"1"),
+        (Content::Problem, 429) => out.extend_from_slice(&answer.limit.fields),
         _ => {}
     }
     if answer.closes {

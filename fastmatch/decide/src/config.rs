@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http1::request::{self, FieldStorage, Parse, RequestHead};
 use http1::{Limits, Refusal};
 
+use crate::limits::LimitSettings;
 use crate::network::TrustedNetworks;
 use crate::route::{Route, RouteSettings};
 use crate::route_rules::Miss;
@@ -30,6 +31,12 @@ pub struct Settings {
     pub upstream_host: Option<String>,
     /// Scores, modes, domains, limits and hosts above are what a route does not say itself.
     pub routes: Vec<RouteSettings>,
+    /// Of all routes.
+    pub rate_limits: Vec<LimitSettings>,
+    /// `limited` or `always`: which answers say what is left.
+    pub limit_fields: String,
+    /// `limit` or `pass`: what becomes of requests that the table has no place to count.
+    pub limit_when_full: String,
 }
 
 impl Default for Settings {
@@ -50,6 +57,9 @@ impl Default for Settings {
             response_head_bytes: 65_536,
             upstream_host: None,
             routes: vec![RouteSettings::named("default")],
+            rate_limits: Vec::new(),
+            limit_fields: "limited".to_owned(),
+            limit_when_full: "limit".to_owned(),
         }
     }
 }
@@ -105,6 +115,18 @@ pub struct Tables {
     routes: Box<[Arc<Route>]>,
     /// What a request is judged by that no route fits, before it is answered 404.
     fallback: Arc<Route>,
+    pub(crate) limiting: Limiting,
+}
+
+/// How rates are limited, whichever limits there are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limiting {
+    /// Some route has a limit.
+    pub is_on: bool,
+    /// All answers say what is left, not only those that refuse.
+    pub always_tells: bool,
+    /// What finds no place in the table passes.
+    pub passes_unknown: bool,
 }
 
 impl Tables {
@@ -128,6 +150,7 @@ impl Tables {
             .map(|score| tenths("drop_score", score))
             .transpose()?;
         let fallback = Route::fallback(settings)?;
+        let routes = compile_routes(settings, &fallback)?;
         Ok(Self {
             trusted,
             drop_score,
@@ -150,7 +173,21 @@ impl Tables {
                 field_count: http1::FIELD_CAPACITY,
             },
             router: Router::compile(&settings.routes)?,
-            routes: compile_routes(&settings.routes, &fallback)?,
+            limiting: Limiting {
+                is_on: !fallback.limits.is_empty()
+                    || routes.iter().any(|route| !route.limits.is_empty()),
+                always_tells: one_of(
+                    "limit_fields",
+                    &settings.limit_fields,
+                    ["limited", "always"],
+                )?,
+                passes_unknown: one_of(
+                    "limit_when_full",
+                    &settings.limit_when_full,
+                    ["limit", "pass"],
+                )?,
+            },
+            routes,
             fallback: Arc::new(fallback),
         })
     }
@@ -191,9 +228,10 @@ impl Tables {
 }
 
 fn compile_routes(
-    routes: &[RouteSettings],
+    settings: &Settings,
     inherited: &Route,
 ) -> Result<Box<[Arc<Route>]>, ConfigError> {
+    let routes = &settings.routes;
     if routes.is_empty() || routes.len() > MOST_ROUTES {
         let reason = format!(
             "there are {}; 1-{MOST_ROUTES} can be told apart",
@@ -207,7 +245,7 @@ fn compile_routes(
             let reason = format!("{:?} is empty or another route's too", route.name);
             return Err(error("name", reason).of_route(compiled.len()));
         }
-        let route = Route::compile(route, index, inherited)
+        let route = Route::compile(route, index, inherited, &settings.rate_limits)
             .map_err(|fault| fault.of_route(compiled.len()))?;
         compiled.push(Arc::new(route));
     }
@@ -303,6 +341,11 @@ mod tests {
         assert_eq!(key_of(|s| s.target_bytes = 1 << 20), "target_bytes");
         assert_eq!(key_of(|s| s.header_count = 1000), "header_count");
         assert_eq!(key_of(|s| s.response_head_bytes = 0), "response_head_bytes");
+        assert_eq!(key_of(|s| s.limit_fields = "never".into()), "limit_fields");
+        assert_eq!(
+            key_of(|s| s.limit_when_full = "deny".into()),
+            "limit_when_full"
+        );
         assert_eq!(
             key_of(|s| s.upstream_host = Some("a/b".into())),
             "upstream_host"

@@ -3,6 +3,8 @@
 //! One exchange at a time. Bytes of a head are kept only while it is incomplete; a connection between two requests
 //! holds no buffer.
 
+mod limiting;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -150,6 +152,7 @@ impl Downstream {
             return Ok(HeadOutcome::Incomplete);
         };
         let kept = std::mem::take(&mut self.kept);
+        self.exchange.decided = Instant::now();
         let rest = Rest {
             data: &data[length - kept_before..],
             head: length - kept_before,
@@ -163,7 +166,7 @@ impl Downstream {
         }
     }
 
-    /// Route, identity, verdict, policy, output: the order in which nothing is believed too early.
+    /// Route, identity, verdict, policy, rate limits, output: the order in which nothing is believed too early.
     fn decide(
         &mut self,
         snapshot: &Snapshot,
@@ -194,6 +197,9 @@ impl Downstream {
         let blocking = judgement.filter(|judgement| judgement.score >= route.block_score);
         let action = match blocking {
             Some(judgement) if !route.observe => self.deny(&judgement, head, rest, out),
+            _ if self.is_limited(tables, route, head) => {
+                self.answer_instead(429, Content::Problem, rest, out)
+            }
             _ if is_last_hop => self.answer_instead(204, Content::Problem, rest, out),
             _ => {
                 if let Some(judgement) = &blocking {
@@ -289,18 +295,29 @@ impl Downstream {
         action: &'static str,
     ) {
         self.gate.count(counter, 1);
-        self.gate.record_event(&Event {
+        self.gate
+            .record_event(&self.event(head, Some(*judgement), action));
+    }
+
+    fn event<'e>(
+        &'e self,
+        head: &RequestHead<'_, 'e>,
+        judgement: Option<Judgement<'e, 'e>>,
+        action: &'static str,
+    ) -> Event<'e> {
+        Event {
             time: self.gate.now(),
             request_id: self.exchange.request_id.as_bytes(),
             client: self.exchange.client,
             peer: self.peer,
-            judgement: *judgement,
+            judgement,
+            limit: b"",
             method: head.method_text.as_bytes(),
             host: head.host.map_or(&b""[..], |host| host.text),
             path: path_of(&head.target),
             action,
             slot: self.gate.slot(),
-        });
+        }
     }
 
     /// Feeds body bytes. Output is appended to `out`, unless the input is the output.
@@ -362,6 +379,7 @@ impl Downstream {
                 closes,
                 says_keep_alive: self.exchange.version == Version::Http10,
                 has_body: !self.exchange.is_head,
+                limit: &self.exchange.limit_note,
             },
         );
         self.gate

@@ -14,22 +14,46 @@ const MOST_EVENTS: usize = 4096;
 const TEXT_BYTES: usize = 256;
 /// Drops at accept that are written down each second; all are counted.
 const DROPS_PER_SECOND: u32 = 16;
+/// The same for rate limits.
+const REFUSALS_PER_SECOND: u32 = 64;
 
 #[derive(Debug, Default)]
 pub struct Events {
     lines: Vec<u8>,
     count: usize,
-    drop_second: u64,
-    drop_count: u32,
+    drops: Sampled,
+    refusals: Sampled,
 }
 
-/// What an event says besides the verdict. Empty texts are left out.
+/// How many of a kind were seen in the present second.
+#[derive(Debug, Default)]
+struct Sampled {
+    second: u64,
+    count: u32,
+}
+
+impl Sampled {
+    fn counts(&mut self, now: u64) -> u32 {
+        if self.second != now {
+            *self = Self {
+                second: now,
+                count: 0,
+            };
+        }
+        self.count = self.count.saturating_add(1);
+        self.count
+    }
+}
+
+/// What an event says. What is empty is left out.
 pub struct Event<'e> {
     pub time: u64,
     pub request_id: &'e [u8],
     pub client: IpAddr,
     pub peer: IpAddr,
-    pub judgement: Judgement<'e, 'e>,
+    pub judgement: Option<Judgement<'e, 'e>>,
+    /// Name of the rate limit that was exceeded.
+    pub limit: &'e [u8],
     pub method: &'e [u8],
     pub host: &'e [u8],
     pub path: &'e [u8],
@@ -50,12 +74,12 @@ impl Events {
 
     /// May this second's drops have one more line?
     pub fn samples_drop(&mut self, now: u64) -> bool {
-        if self.drop_second != now {
-            self.drop_second = now;
-            self.drop_count = 0;
-        }
-        self.drop_count = self.drop_count.saturating_add(1);
-        self.drop_count <= DROPS_PER_SECOND
+        self.drops.counts(now) <= DROPS_PER_SECOND
+    }
+
+    /// The same of requests that exceed a rate limit: they must not push out denials.
+    pub fn samples_refusal(&mut self, now: u64) -> bool {
+        self.refusals.counts(now) <= REFUSALS_PER_SECOND
     }
 
     pub fn drain(&mut self) -> Vec<u8> {
@@ -65,27 +89,28 @@ impl Events {
 }
 
 fn render(out: &mut Vec<u8>, event: &Event<'_>) {
-    let judgement = &event.judgement;
     let mut client = Vec::with_capacity(40);
     write_address(&mut client, event.client);
     let mut peer = Vec::with_capacity(40);
     write_address(&mut peer, event.peer);
-    let value = if judgement.value.is_empty() {
-        &client
-    } else {
-        judgement.value
-    };
     out.extend_from_slice(b"{\"time\":");
     decimal(out, event.time);
     text_member(out, "request_id", event.request_id);
     text_member(out, "client", &client);
     text_member(out, "peer", &peer);
-    text_member(out, "subject", judgement.subject.name().as_bytes());
-    text_member(out, "value", value);
-    member(out, "score");
-    score(out, judgement.score);
-    list_member(out, "categories", judgement.verdict.categories());
-    list_member(out, "sources", judgement.verdict.sources());
+    if let Some(judgement) = &event.judgement {
+        let value = match judgement.value {
+            b"" => &client,
+            value => value,
+        };
+        text_member(out, "subject", judgement.subject.name().as_bytes());
+        text_member(out, "value", value);
+        member(out, "score");
+        score(out, judgement.score);
+        list_member(out, "categories", judgement.verdict.categories());
+        list_member(out, "sources", judgement.verdict.sources());
+    }
+    text_member(out, "limit", event.limit);
     text_member(out, "method", event.method);
     text_member(out, "host", event.host);
     text_member(out, "path", event.path);

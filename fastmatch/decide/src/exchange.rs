@@ -31,6 +31,8 @@ pub enum Phase {
 pub struct Exchange {
     pub phase: Phase,
     pub started: Instant,
+    /// When its head was complete.
+    pub decided: Instant,
     pub upstream_started: Instant,
     pub client: IpAddr,
     pub request_id: RequestId,
@@ -44,6 +46,16 @@ pub struct Exchange {
     pub route: Option<Arc<Route>>,
     /// Where that route counts.
     pub place: Place,
+    pub limit_note: LimitNote,
+}
+
+/// What the client is told of its rate limits. Empty unless there is something to tell.
+#[derive(Debug, Default)]
+pub struct LimitNote {
+    /// Whole fields of a head.
+    pub fields: Vec<u8>,
+    /// Of the limits that were exceeded, as JSON strings.
+    pub names: Vec<u8>,
 }
 
 impl Exchange {
@@ -52,6 +64,7 @@ impl Exchange {
         Self {
             phase: Phase::Idle,
             started: now,
+            decided: now,
             upstream_started: now,
             client: peer,
             request_id: RequestId::from_words([0, 0]),
@@ -63,6 +76,7 @@ impl Exchange {
             hosts: Hosts::default(),
             route: None,
             place: Place::default(),
+            limit_note: LimitNote::default(),
         }
     }
 
@@ -71,6 +85,7 @@ impl Exchange {
         self.phase = Phase::Head;
         self.place = Place::default();
         self.started = Instant::now();
+        self.decided = self.started;
         self.client = peer;
         self.request_id = request_id;
         self.version = Version::Http11;
@@ -79,6 +94,8 @@ impl Exchange {
         self.is_upgrade = false;
         self.body = RequestBody::Done;
         self.hosts.clear();
+        self.limit_note.fields.clear();
+        self.limit_note.names.clear();
     }
 
     pub fn take_head(&mut self, head: &RequestHead<'_, '_>) {

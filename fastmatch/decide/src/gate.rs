@@ -6,7 +6,7 @@ use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
 use blocklist::Blocklist;
@@ -16,6 +16,8 @@ use crate::events::{Event, Events};
 use crate::histogram::Histogram;
 use crate::identity::parse_address;
 use crate::judge::{Hosts, judge};
+use crate::limits::keys::Keys;
+use crate::limits::{Clock, Counting};
 use crate::request_id::RequestId;
 use crate::route::Route;
 use crate::route_counters::Place;
@@ -63,12 +65,18 @@ pub struct Gate {
     id_seed: u64,
     id_count: AtomicU64,
     events: Mutex<Events>,
+    clock: Clock,
+    keys: Keys,
 }
 
 impl Gate {
     /// None when the segment has no such slot.
     pub fn new(tables: Arc<Tables>, segment: Arc<Segment>, slot: usize) -> Option<Self> {
-        (slot < segment.slots()).then(|| Self {
+        let (clock, keys) = (
+            Clock::new(segment.clock_start()),
+            Keys::new(segment.key_seed()),
+        );
+        let gate = (slot < segment.slots()).then(|| Self {
             snapshot: ArcSwap::from_pointee(Snapshot {
                 places: places(&segment, &tables),
                 tables,
@@ -86,7 +94,11 @@ impl Gate {
             id_seed: RandomState::new().hash_one(slot),
             id_count: AtomicU64::new(RandomState::new().hash_one(slot)),
             events: Mutex::default(),
-        })
+            clock,
+            keys,
+        })?;
+        gate.sweep_limits();
+        Some(gate)
     }
 
     pub fn configure(&self, tables: &Arc<Tables>) {
@@ -96,6 +108,7 @@ impl Gate {
             list: current.list.clone(),
             places: Arc::clone(&places),
         });
+        self.sweep_limits();
     }
 
     pub fn install(&self, list: Option<&Arc<Blocklist>>) {
@@ -118,6 +131,27 @@ impl Gate {
         self.now.store(now, Ordering::Relaxed);
         if let Some(list) = &self.load().list {
             list.clock().advance(now);
+        }
+        self.sweep_limits();
+    }
+
+    /// A part of the limit table, and all of it when nobody has for long.
+    fn sweep_limits(&self) {
+        if self.load().tables.limiting.is_on {
+            self.segment
+                .limits()
+                .sweep(self.clock.ticks(Instant::now()));
+        }
+    }
+
+    /// What rate limits count in. `moment`: when the request was there.
+    #[inline]
+    pub(crate) fn counting(&self, moment: Instant, passes_unknown: bool) -> Counting<'_> {
+        Counting {
+            table: self.segment.limits(),
+            keys: &self.keys,
+            now: self.clock.ticks(moment),
+            passes_unknown,
         }
     }
 
@@ -165,7 +199,8 @@ impl Gate {
             request_id: b"",
             client: peer,
             peer,
-            judgement,
+            judgement: Some(judgement),
+            limit: b"",
             method: b"",
             host: b"",
             path: b"",
@@ -186,6 +221,17 @@ impl Gate {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         if !events.push(event) {
             self.count(Counter::EventsDropped, 1);
+        }
+    }
+
+    /// As many as a second's sample takes; all are counted by their counter.
+    pub fn record_refusal(&self, event: &Event<'_>) {
+        let is_sampled = {
+            let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+            events.samples_refusal(event.time)
+        };
+        if is_sampled {
+            self.record_event(event);
         }
     }
 
@@ -239,7 +285,7 @@ fn places(segment: &Segment, tables: &Tables) -> Arc<[Place]> {
 }
 
 /// A bijection on 64 bits (splitmix64's finaliser), so ids never repeat within a process.
-fn mix(value: u64) -> u64 {
+pub(crate) fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)

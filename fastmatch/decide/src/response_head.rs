@@ -16,12 +16,13 @@ pub const UPGRADES: &[u8] = b"Connection: Upgrade\r\nUpgrade: websocket\r\n";
 pub const SAYS_NOTHING: &[u8] = b"";
 
 /// Always HTTP/1.1: that says what we speak, and not how this message is framed. `is_chunked`: the client gets chunks.
-/// An interim answer loses fields that the route removes and gets none that it adds.
+/// An interim answer loses fields that the route removes and gets none that it adds. `ours`: whole fields of a final one.
 pub fn write(
     out: &mut Vec<u8>,
     head: &ResponseHead<'_, '_>,
     is_chunked: bool,
     now: u64,
+    ours: &[u8],
     connection: &[u8],
     changes: &Changes,
 ) {
@@ -47,6 +48,7 @@ pub fn write(
             out.extend_from_slice(b"\r\n");
         }
     }
+    out.extend_from_slice(ours);
     out.extend_from_slice(connection);
     out.extend_from_slice(b"\r\n");
 }

@@ -6,6 +6,7 @@ use crate::changes::{ChangeSettings, Changes};
 use crate::config::{ConfigError, Domains, Settings, error, parse_domains, tenths};
 use crate::fixed::Fixed;
 use crate::hidden::HiddenPaths;
+use crate::limits::{self, Limit, LimitSettings};
 use crate::rewrite::Rewrite;
 
 /// The route of a request that none fits.
@@ -27,6 +28,8 @@ pub struct RouteSettings {
     pub domains: Option<Vec<String>>,
     pub body_bytes: Option<u64>,
     pub host_header: Option<String>,
+    /// Beside those of the edge.
+    pub rate_limits: Vec<LimitSettings>,
     pub strip_prefix: Option<String>,
     pub add_prefix: Option<String>,
     pub request_headers: ChangeSettings,
@@ -63,6 +66,8 @@ pub struct Route {
     pub(crate) body_bytes: u64,
     /// Sent instead of the client's Host.
     pub(crate) host: Option<Vec<u8>>,
+    /// Those of the edge, then its own.
+    pub(crate) limits: Box<[Limit]>,
     pub(crate) rewrite: Option<Rewrite>,
     pub(crate) request_changes: Changes,
     pub(crate) response_changes: Changes,
@@ -72,11 +77,12 @@ pub struct Route {
 }
 
 impl Route {
-    /// `inherited` is the route that stands for the defaults.
+    /// `inherited` is the route that stands for the defaults; the edge's rate limits are each route's.
     pub(crate) fn compile(
         settings: &RouteSettings,
         index: u32,
         inherited: &Self,
+        rate_limits: &[LimitSettings],
     ) -> Result<Self, ConfigError> {
         let rewrite = Rewrite::compile(settings)?;
         let mut request_changes = Changes::compile("request_headers", &settings.request_headers)?;
@@ -102,6 +108,7 @@ impl Route {
                 Some(host) => Some(host_field("host_header", host)?),
                 None => inherited.host.clone(),
             },
+            limits: limits::compile(rate_limits, &settings.rate_limits, &settings.name)?,
             rewrite,
             request_changes,
             response_changes: Changes::compile("response_headers", &settings.response_headers)?,
@@ -133,6 +140,7 @@ impl Route {
             host: host
                 .map(|host| host_field("upstream_host", host))
                 .transpose()?,
+            limits: limits::compile(&settings.rate_limits, &[], "")?,
             rewrite: None,
             request_changes: Changes::default(),
             response_changes: Changes::default(),

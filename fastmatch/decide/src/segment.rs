@@ -50,6 +50,12 @@ numbered! {
     Observed = "observed",
     /// At accept, before a byte was read.
     Dropped = "dropped",
+    /// Exceeded a rate limit: 429.
+    Limited = "limited",
+    /// Would have been limited, had `observe` not been set.
+    LimitObserved = "limit_observed",
+    /// Requests that a limit had no place to count.
+    LimitTableFull = "limit_table_full",
     /// No route fits: 404.
     Unrouted = "unrouted",
     /// A path that the upstream keeps to itself: 404.
@@ -365,7 +371,7 @@ impl Segment {
 
     /// What the route of this name came to, over all slots; nothing when no worker has met it.
     pub fn route_counts(&self, name: &str) -> RouteCounts {
-        let slots = (0..self.slots).map(|slot| self.route_counters(slot));
+        let slots = (0..self.sizes.slots).map(|slot| self.route_counters(slot));
         route_counters::counts(self.route_names(), slots, name)
     }
 

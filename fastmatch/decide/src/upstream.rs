@@ -328,7 +328,13 @@ impl Upstream {
         downstream: &Downstream,
     ) {
         let (now, changes) = (self.gate.now(), downstream.exchange.response_changes());
-        response_head::write(out, head, self.encodes, now, connection, changes);
+        let is_interim = head.status < 200 && head.status != 101;
+        let ours: &[u8] = if is_interim {
+            b""
+        } else {
+            &downstream.exchange.limit_note.fields
+        };
+        response_head::write(out, head, self.encodes, now, ours, connection, changes);
     }
 
     fn body(

@@ -3,6 +3,7 @@
 mod arrival;
 mod codec;
 mod gate;
+mod rate_limit;
 mod route;
 mod segment;
 
@@ -13,6 +14,7 @@ use decide::{action, upstream};
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<segment::PySegment>()?;
+    module.add_class::<rate_limit::PyRateLimit>()?;
     module.add_class::<route::PyRoute>()?;
     module.add_class::<gate::PyGateConfig>()?;
     module.add_class::<gate::PyGate>()?;

@@ -20,13 +20,22 @@ pub struct World {
 
 /// Fails open, so that tests about heads need no list.
 pub fn world(change: impl FnOnce(&mut Settings)) -> World {
+    world_of(Sizes::of(1).limit_entries, change)
+}
+
+/// With a limit table of this size.
+pub fn world_of(limit_entries: usize, change: impl FnOnce(&mut Settings)) -> World {
     let mut settings = Settings {
         on_missing: "open".to_owned(),
         ..Settings::default()
     };
     change(&mut settings);
     let tables = Arc::new(Tables::compile(&settings).expect("valid settings"));
-    let segment = Arc::new(Segment::create(Sizes::of(1)).expect("memfd"));
+    let sizes = Sizes {
+        limit_entries,
+        ..Sizes::of(1)
+    };
+    let segment = Arc::new(Segment::create(sizes).expect("memfd"));
     let gate = Gate::new(tables, Arc::clone(&segment), 0).expect("slot 0 exists");
     gate.tick(NOW);
     World {

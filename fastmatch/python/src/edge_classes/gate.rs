@@ -7,6 +7,7 @@ use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::rate_limit::{PyRateLimit, settings_of};
 use super::route::PyRoute;
 use super::segment::PySegment;
 use crate::blocklist_classes::{PyBlocklist, Within};
@@ -36,9 +37,13 @@ impl PyGateConfig {
         response_head_bytes = Within(65536),
         upstream_host = None,
         routes = None,
+        rate_limits = Vec::new(),
+        limit_fields = "limited",
+        limit_when_full = "limit",
     ), text_signature = "(*, trusted_proxies=(), block_score=7.0, drop_score=None, observe=False, domains=['host'], \
         on_missing='closed', scheme='http', via='sentra', head_bytes=16384, target_bytes=8192, header_count=100, \
-        body_bytes=0, response_head_bytes=65536, upstream_host=None, routes=None)")]
+        body_bytes=0, response_head_bytes=65536, upstream_host=None, routes=None, rate_limits=(), limit_fields='limited', \
+        limit_when_full='limit')")]
     #[expect(
         clippy::too_many_arguments,
         reason = "keyword-only settings, one for each key"
@@ -59,6 +64,9 @@ impl PyGateConfig {
         response_head_bytes: Within<usize>,
         upstream_host: Option<String>,
         routes: Option<Vec<PyRef<'_, PyRoute>>>,
+        rate_limits: Vec<PyRef<'_, PyRateLimit>>,
+        limit_fields: &str,
+        limit_when_full: &str,
     ) -> PyResult<Self> {
         let settings = Settings {
             trusted_proxies,
@@ -79,6 +87,9 @@ impl PyGateConfig {
                 Some(routes) => routes.iter().map(|route| route.settings.clone()).collect(),
                 None => Settings::default().routes,
             },
+            rate_limits: settings_of(rate_limits),
+            limit_fields: limit_fields.to_owned(),
+            limit_when_full: limit_when_full.to_owned(),
         };
         let tables =
             Tables::compile(&settings).map_err(|error| PyValueError::new_err(error.to_string()))?;

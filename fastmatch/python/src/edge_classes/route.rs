@@ -3,6 +3,7 @@
 use decide::{ChangeSettings, RouteSettings};
 use pyo3::prelude::*;
 
+use super::rate_limit::{PyRateLimit, settings_of};
 use crate::blocklist_classes::Within;
 
 /// Set, add, remove.
@@ -34,6 +35,7 @@ impl PyRoute {
         domains = None,
         body_bytes = None,
         host_header = None,
+        rate_limits = Vec::new(),
         strip_prefix = None,
         add_prefix = None,
         request_headers = None,
@@ -42,8 +44,8 @@ impl PyRoute {
         respond = None,
         hidden_paths = Vec::new(),
     ), text_signature = "(name, *, hosts=(), path=None, path_prefix=None, methods=(), headers=(), block_score=None, \
-        observe=None, domains=None, body_bytes=None, host_header=None, strip_prefix=None, add_prefix=None, \
-        request_headers=None, response_headers=None, redirect=None, respond=None, hidden_paths=())")]
+        observe=None, domains=None, body_bytes=None, host_header=None, rate_limits=(), strip_prefix=None, \
+        add_prefix=None,         request_headers=None, response_headers=None, redirect=None, respond=None, hidden_paths=())")]
     #[expect(
         clippy::too_many_arguments,
         reason = "keyword-only settings, one for each key"
@@ -60,6 +62,7 @@ impl PyRoute {
         domains: Option<Vec<String>>,
         body_bytes: Option<Within<u64>>,
         host_header: Option<String>,
+        rate_limits: Vec<PyRef<'_, PyRateLimit>>,
         strip_prefix: Option<String>,
         add_prefix: Option<String>,
         request_headers: Option<Changes>,
@@ -80,6 +83,7 @@ impl PyRoute {
             domains,
             body_bytes: body_bytes.map(|bytes| bytes.0),
             host_header,
+            rate_limits: settings_of(rate_limits),
             strip_prefix,
             add_prefix,
             request_headers: change_settings(request_headers),

@@ -44,14 +44,16 @@ def leave_attach_file(directory: Path, config: EdgeConfig, entries: Sequence[Ent
 
 @contextlib.asynccontextmanager
 async def running_worker(
-    directory: Path, *prefix: str, segment: Segment | None = None, slot: int = 0
+    directory: Path, *prefix: str, segment: Segment | None = None, slot: int = 0, listener: str = ""
 ) -> AsyncIterator[WorkerProcess]:
-    """`prefix`: a command that runs the worker. Killed at the end when it still runs."""
+    """`prefix`: a command that runs the worker. Killed at the end when it still runs. `listener`: whose the
+    socket is, `[edge] listen`'s without a name."""
     segment = segment or Segment.create(1)
     with socket.create_server(("127.0.0.1", 0)) as endpoint:
+        listen = f"{listener}={endpoint.fileno()}" if listener else str(endpoint.fileno())
         process = await asyncio.create_subprocess_exec(
             *prefix,
-            *(sys.executable, "-m", "proxy.edge", "--slot", str(slot), "--listen-fd", str(endpoint.fileno())),
+            *(sys.executable, "-m", "proxy.edge", "--slot", str(slot), "--listen-fd", listen),
             *("--segment-fd", str(segment.fileno()), "--runtime-dir", str(directory)),
             cwd=ROOT,
             stdin=asyncio.subprocess.DEVNULL,

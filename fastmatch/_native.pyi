@@ -442,6 +442,14 @@ class Gate:
         """From now on every answer closes its connection (graceful stop)."""
     def drain_events(self) -> bytes:
         """Denials since the last call as JSON lines (bounded; overflow is counted, not kept)."""
+    def log_access(self, share: float | None, /, *, query: bool = False, buffer_bytes: int = 4194304) -> None:
+        """Keep a line of each exchange that ends: of `share` (0-1) of those that end well, of all others.
+
+        None: off, which costs a branch. `query`: paths with their query, where secrets live. At most
+        `buffer_bytes` wait to be drained; lines beyond are counted (`access_log_dropped`).
+        """
+    def drain_access_log(self) -> bytes:
+        """JSON lines since the last call. For any thread; never waits for anything but a line being made."""
     @property
     def version(self) -> tuple[int, int] | None: ...
 
@@ -459,6 +467,9 @@ def parse_proxy_header(data: bytes, /) -> tuple[int, str | None] | None:
     None: incomplete, at most 4112 bytes long. Otherwise (bytes of the header, source address or None when the
     proxy speaks for itself). Raises ValueError naming the rule that is broken, as soon as it is.
     """
+
+# Why an exchange ended, in the access log: see "Ends" in proxy/edge/DESIGN.md.
+ENDS: Final[tuple[str, ...]]
 
 # Kinds of action (low four bits) and flags of `Downstream.head`.
 FORWARD: Final[int]  # `out` goes to the upstream
@@ -478,8 +489,8 @@ BODY_CHUNKED: Final[int]
 class Downstream:
     """The codec of one client connection; one exchange at a time."""
 
-    def __new__(cls, gate: Gate, peer: str, *, https: bool = False) -> Downstream:
-        """`https`: what X-Forwarded-Proto says, unless a trusted peer knows better."""
+    def __new__(cls, gate: Gate, peer: str, *, https: bool = False, listener: str = "") -> Downstream:
+        """`https`: what X-Forwarded-Proto says, unless a trusted peer knows better. `listener`: its name."""
     def head(self, data: bytes, /) -> tuple[int, int, bytes, int, int, int] | int | None:
         """Feed bytes of a request head (and what follows it).
 
@@ -497,9 +508,12 @@ class Downstream:
         A length-delimited body passes through uncopied when `data` holds nothing else; a chunked one is
         decoded and encoded anew.
         """
-    def reply(self, status: int, /, *, close: bool) -> bytes:
-        """A whole problem+json answer of our own (no body for HEAD), recorded as this exchange's end."""
-    def end(self, status: int, /) -> None:
+    def reply(self, status: int, end: str | None = None, /, *, close: bool) -> bytes:
+        """A whole problem+json answer of our own (no body for HEAD), recorded as this exchange's end.
+
+        `end`: one of `ENDS`; by default what was refused, or what the status suggests.
+        """
+    def end(self, status: int, end: str | None = None, /) -> None:
         """Record an exchange without a complete answer (499 client gone, 502 after the head...)."""
     def rejudge(self) -> bool:
         """True when the current list denies this exchange's client or domains (for open streams and
@@ -526,7 +540,8 @@ SERVER_ERROR: Final[int]  # with BEGUN: the status is 5xx, see `Upstream.status`
 class Upstream:
     """The codec of one upstream connection: response bytes in, client bytes out."""
 
-    def __new__(cls, gate: Gate) -> Upstream: ...
+    def __new__(cls, gate: Gate, target: str | None = None) -> Upstream:
+        """`target`: what the access log calls it."""
     def begin(self, downstream: Downstream, /) -> None:
         """Bind to the exchange that was just sent; resets the codec."""
     def data(self, data: bytes, /) -> tuple[bytes, int]:

@@ -57,6 +57,10 @@ def to_edge_config(settings: Settings) -> EdgeConfig:
         connection_count=limits.connection_count,
         backlog_count=limits.backlog_count,
         buffer_bytes=limits.buffer_bytes,
+        access_log_path=settings.access_log.target,
+        access_log_share=settings.access_log.share,
+        access_log_query=settings.access_log.query,
+        access_log_buffer_bytes=settings.access_log.buffer_bytes,
         listeners=tuple(_listener(listener, settings) for listener in settings.listeners),
         routes=to_route_configs(settings),
     )

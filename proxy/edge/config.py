@@ -59,6 +59,11 @@ class EdgeConfig:
     connection_count: int = 20000
     backlog_count: int = 4096
     buffer_bytes: int = 268435456
+    # Empty: off. "-": the program's own log.
+    access_log_path: str = ""
+    access_log_share: float = 1.0
+    access_log_query: bool = False
+    access_log_buffer_bytes: int = 4194304
     routes: tuple[RouteConfig, ...] = (RouteConfig(),)
     listeners: tuple[ListenerConfig, ...] = ()
     # One named default stands for the fields `upstream_...` above.

@@ -103,7 +103,7 @@ class ClientConnection(asyncio.Protocol):
             self._shed()
             return
         self.transport.set_write_buffer_limits(high=context.config.write_buffer_bytes)
-        self.codec = Downstream(context.gate, peer, https=self._is_tls)
+        self.codec = Downstream(context.gate, peer, https=self._is_tls, listener=self.entrance.config.name)
         self.exchange = Exchange(self)
         self._set_deadline(context.deadlines.head)
 
@@ -297,13 +297,13 @@ class ClientConnection(asyncio.Protocol):
             self.deadline = NEVER
             sockets.reset(self.transport)
 
-    def abort(self) -> None:
-        """End whatever is going on, at once."""
+    def abort(self, end: str) -> None:
+        """End whatever is going on, at once; `end` says why, as in `ENDS`."""
         if self.tunnel is not None:
             self.tunnel.reset()
             return
         if self.phase in (BODY, WAITING):
-            self.exchange.cancel()
+            self.exchange.cancel(end)
         self.reset()
 
     def block(self) -> None:
@@ -356,13 +356,13 @@ class ClientConnection(asyncio.Protocol):
         elif phase == HEAD:
             if self.codec.has_partial_head:
                 self.context.count("head_timeouts")
-                self.exchange.refuse(408)
+                self.exchange.refuse(408, "head_timeout")
             else:
                 self.context.count("idle_timeouts")
                 self.close()
         elif phase == BODY:
             self.context.count("body_timeouts")
-            self.exchange.refuse(408)
+            self.exchange.refuse(408, "body_timeout")
         elif phase == LINGER:
             self.close()
         # In WAITING a deadline of an earlier phase has passed; the upstream's deadlines run.
@@ -374,7 +374,7 @@ class ClientConnection(asyncio.Protocol):
             self._set_deadline(self.context.deadlines.send_idle)
             return
         self.context.count("send_timeouts")
-        self.abort()
+        self.abort("send_timeout")
 
     # ---- helpers
 

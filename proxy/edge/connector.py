@@ -27,14 +27,14 @@ class Connector:
         return self._group.create_task(self._connect(exchange, cluster, target))
 
     async def _connect(self, exchange: Exchange, cluster: Cluster, target: Target | None) -> None:
-        status = 502
+        status, end = 502, "upstream_refused"
         try:
             async with asyncio.timeout(cluster.config.connect_seconds):
                 if target is None:
                     target = await self._first_target(exchange, cluster)
                 upstream = await self._open(exchange, target)
         except TimeoutError:
-            status = 504
+            status, end = 504, "upstream_connect_timeout"
         except OSError:
             pass
         else:
@@ -43,7 +43,7 @@ class Connector:
         self._context.count("upstream_connect_errors")
         if cluster.names:
             self._context.resolver.hurry(cluster)
-        exchange.not_connected(target, status)
+        exchange.not_connected(target, status, end)
 
     async def _first_target(self, exchange: Exchange, cluster: Cluster) -> Target:
         await asyncio.wait([self._context.resolver.refresh(cluster)])

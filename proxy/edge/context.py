@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastmatch._native import Gate, GateConfig, Route, Segment
 from proxy.edge import rate_limits
+from proxy.edge.access_log import AccessLog
 from proxy.edge.certificates import Keyring, load_keyrings
 from proxy.edge.config import EdgeConfig
 from proxy.edge.config_routes import HeaderChanges, RouteConfig
@@ -92,6 +93,7 @@ class Context:
     """Owned by the worker; connections read it, `configure` swaps what depends on the configuration."""
 
     __slots__ = (
+        "access_log",
         "arriving",
         "config",
         "connections",
@@ -127,6 +129,8 @@ class Context:
         self.slot = slot
         self.config = config
         self.gate = Gate(gate_config(config), segment, slot)
+        self.access_log = AccessLog(self.gate, segment, slot)
+        self.access_log.configure(config)
         self.wheel = Wheel(loop)
         self.deadlines = Deadlines.of(config)
         self.upstreams = Upstreams(self)
@@ -166,6 +170,7 @@ class Context:
         self.upstreams.configure(config, contexts)
         self.gate.configure(tables)
         self.config = config
+        self.access_log.configure(config)
         self.deadlines = deadlines
         if keyrings is not None:
             self.keyrings = keyrings

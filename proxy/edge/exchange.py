@@ -182,11 +182,11 @@ class Exchange:
         if not upstream.is_writing_paused:
             self.client.release_body()
 
-    def not_connected(self, target: "Target | None", status: int) -> None:
+    def not_connected(self, target: "Target | None", status: int, end: str) -> None:
         """The attempt has failed, and nothing was sent: another target may have it, whatever it is."""
         self.attempt = None
         if target is None or not self._goes_on(target):
-            self.fail(status)
+            self.fail(status, end)
 
     def _goes_on(self, failed: "Target") -> bool:
         """`pending` is sent to another target; False when there is none for it."""
@@ -224,7 +224,7 @@ class Exchange:
         elif flags & TUNNEL:
             tunnel.open_tunnel(self, upstream, out)
         else:
-            self.fail(502)
+            self.fail(502, "upstream_malformed")
 
     def _complete(self, upstream: "UpstreamConnection", flags: int) -> None:
         """The whole answer has been handed to the client's transport, and recorded."""
@@ -259,34 +259,37 @@ class Exchange:
         else:
             client.finish()
 
-    def refuse(self, status: int) -> None:
+    def refuse(self, status: int, end: str | None = None) -> None:
         """The request breaks a rule: nothing more of it is read, nothing behind it is processed."""
         self.request_done = False
-        self.fail(status)
+        self.fail(status, end)
 
-    def fail(self, status: int) -> None:
-        """An error answer while that is possible, afterwards a visible cut."""
+    def fail(self, status: int, end: str | None = None) -> None:
+        """An error answer while that is possible, afterwards a visible cut.
+
+        `end`: why, one of `ENDS`; None when the codec has refused and knows.
+        """
         self._drop_upstream(FAILED if status in _OF_THE_TARGET else NOTHING)
         if self.response_begun:
             self.response_begun = False
-            self.codec.end(status)
+            self.codec.end(status, end)
             self.client.reset()
             return
         stays = self.request_done and not self.action & CLOSE and not self.context.draining
-        self._answer(self.codec.reply(status, close=not stays), stays)
+        self._answer(self.codec.reply(status, end, close=not stays), stays)
 
     def block(self) -> None:
         """A newer list denies this exchange."""
         self.action |= CLOSE
-        self.fail(403)
+        self.fail(403, "blocked")
 
-    def upstream_lost(self, upstream: "UpstreamConnection") -> None:
+    def upstream_lost(self, upstream: "UpstreamConnection", end: str) -> None:
         """The connection ended within the answer. Before any byte of it an idempotent request that we still
         hold whole is sent once more: on a fresh connection when this one was reused and so probably closed as
         idle, which says nothing of the target; otherwise to another target, when there is one."""
         replay = self._replay
         if replay is None or upstream.has_received:
-            self.fail(502)
+            self.fail(502, end)
             return
         self._replay = None
         self.part_from(upstream)
@@ -299,17 +302,17 @@ class Exchange:
             return
         self.pending = [replay]
         if not self._goes_on(target):
-            self.fail(502)
+            self.fail(502, end)
 
     @property
     def is_active(self) -> bool:
         return self.upstream is not None or self.attempt is not None or self.waiting is not None
 
-    def cancel(self, status: int = CLIENT_GONE) -> None:
+    def cancel(self, end: str = "client_closed") -> None:
         """The client has gone: the upstream's work is of no use to anyone."""
         if self.is_active:
             self._drop_upstream(NOTHING)
-            self.codec.end(status)
+            self.codec.end(CLIENT_GONE, end)
 
     def part_from(self, upstream: "UpstreamConnection") -> None:
         """Unbind; the upstream connection is as open as it was."""

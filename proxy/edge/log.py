@@ -24,6 +24,8 @@ TARGET_RETURNED = "target_returned"
 TARGET_DOWN = "target_down"
 TARGET_UP = "target_up"
 FRAME_REFUSED = "frame_refused"
+ACCESS_LOG_FAILED = "access_log_failed"
+ACCESS_LOG_RESUMED = "access_log_resumed"
 CALLBACK_FAILED = "callback_failed"
 
 

@@ -89,7 +89,7 @@ class Pace:
                 if client.body_bytes - before < floor * (now - began) * TURN_SECONDS:
                     del self.bodies[client]
                     self._context.count("slow_bodies")
-                    client.exchange.refuse(408)
+                    client.exchange.refuse(408, "body_timeout")
                 else:
                     self.bodies[client] = (now, client.body_bytes)
 
@@ -102,7 +102,7 @@ class Pace:
             left = sockets.unsent_bytes(client.transport)
             if before - left < floor * (now - began) * TURN_SECONDS:
                 self._context.count("slow_readers")
-                client.abort()
+                client.abort("send_timeout")
             else:
                 self.unread[client] = (now, left)
 
@@ -142,7 +142,7 @@ class Pace:
                 break
             held_bytes -= client.held_bytes
             closed_count += 1
-            client.abort()
+            client.abort("buffer_budget")
         if closed_count:
             self._context.count("closed_for_memory", closed_count)
             log.write(log.BUFFERS_FULL, self._context.slot, closed=closed_count, left_bytes=held_bytes)

@@ -53,7 +53,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.pool = target.pool
         self.target = target
         self._wheel = context.wheel
-        self._codec = Upstream(context.gate)
+        self._codec = Upstream(context.gate, target.name)
         self._begin = self._codec.begin
         self._feed = self._codec.data
         self._unsent_bytes = 0
@@ -205,7 +205,7 @@ class UpstreamConnection(asyncio.Protocol):
         if flags & RESPONSE_DONE:
             exchange.relay(self, out, flags)
         else:
-            exchange.upstream_lost(self)
+            exchange.upstream_lost(self, "upstream_closed")
 
     def connection_lost(self, error: Exception | None) -> None:
         self._context.count("upstream_open", -1)
@@ -221,7 +221,7 @@ class UpstreamConnection(asyncio.Protocol):
             if self.target.key.tls is None:  # otherwise the kernel holds ciphertext
                 self._salvage()
         if self.exchange is not None:
-            self.exchange.upstream_lost(self)
+            self.exchange.upstream_lost(self, "upstream_closed" if error is None else "upstream_reset")
 
     def _salvage(self) -> None:
         """Read what the kernel still holds after a failed write.
@@ -270,7 +270,12 @@ class UpstreamConnection(asyncio.Protocol):
             self._set_deadline(self._deadlines.write_idle)
         else:
             self._context.count("upstream_timeouts")
-            exchange.fail(504)
+            exchange.fail(504, self._silence())
+
+    def _silence(self) -> str:
+        if self.is_writing_paused:
+            return "upstream_write_timeout"
+        return "upstream_read_timeout" if self.has_received else "upstream_head_timeout"
 
     def _has_sent_some(self) -> bool:
         before, self._unsent_bytes = self._unsent_bytes, sockets.unsent_bytes(self.transport)

@@ -74,7 +74,7 @@ class Worker:
         for arriving in tuple(context.arriving):
             arriving.abort()
         for connection in tuple(context.connections):
-            connection.abort()
+            connection.abort("drain_deadline")
         if not context.is_empty:
             await context.emptied.wait()
         context.upstreams.close()
@@ -82,6 +82,7 @@ class Worker:
         if self._link_task is not None:
             self._link_task.cancel()
         context.wheel.stop()
+        await asyncio.to_thread(context.access_log.close)
         log.write(log.WORKER_STOPPED, context.slot, aborted=left_count)
 
     async def _finish_exchanges(self) -> None:

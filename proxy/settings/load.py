@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from proxy.errors import ConfigError
-from proxy.settings import listeners
+from proxy.settings import access_log, listeners
 from proxy.settings.cross import cross_faults
 from proxy.settings.model import ENVIRONMENT_PREFIX, Settings, lists_folder
 from proxy.settings.toml_lines import KeyPath, key_lines, nearest_line
@@ -212,6 +212,7 @@ def _with_absolute_paths(settings: Settings, base: Path, places: _Places) -> Set
             "blocklist": blocklist,
             "state": state,
             "control": control,
+            "access_log": access_log.at(settings.access_log, base),
         }
     )
 

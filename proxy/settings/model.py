@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from proxy.settings.access_log import AccessLogSettings
 from proxy.settings.listeners import ListenerSettings
 from proxy.settings.rate_limits import RateLimitingSettings, RateLimits
 from proxy.settings.routes import MOST_ROUTES, RouteSettings
@@ -245,6 +246,7 @@ class Settings(BaseSettings):
     state: StateSettings = StateSettings()
     sight: SightSettings = SightSettings()
     log: LogSettings = LogSettings()
+    access_log: AccessLogSettings = AccessLogSettings()
 
     @field_validator("lists")
     @classmethod

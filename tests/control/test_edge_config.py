@@ -113,6 +113,13 @@ statuses = [500]
 [[listeners]]
 name = "public"
 listen = "127.0.0.1:1"
+
+[access_log]
+enabled = true
+path = "access.log"
+share = 0.5
+query = true
+buffer_bytes = 70000
 """
 
 

@@ -17,6 +17,7 @@ use http1::{Framing, Refusal, Version};
 use crate::action::{Action, HeadOutcome};
 use crate::answer::{self, Answer, Content};
 use crate::config::Tables;
+use crate::end::End;
 use crate::events::Event;
 use crate::exchange::{Exchange, Phase};
 use crate::forward::{self, Forward, fields_of, path_of, write_address};
@@ -50,6 +51,7 @@ pub struct Downstream {
     peer: IpAddr,
     peer_text: Box<[u8]>,
     is_https: bool,
+    listener: Option<Arc<str>>,
     kept: Vec<u8>,
     scanner: LineScanner,
     chain: Vec<IpAddr>,
@@ -66,6 +68,7 @@ impl Downstream {
             peer,
             peer_text: peer_text.into_boxed_slice(),
             is_https: false,
+            listener: None,
             kept: Vec::new(),
             scanner: LineScanner::default(),
             chain: Vec::new(),
@@ -80,6 +83,13 @@ impl Downstream {
         self
     }
 
+    /// The name of the listener that the client came to, for the access log.
+    #[must_use]
+    pub fn at(mut self, listener: &str) -> Self {
+        self.listener = (!listener.is_empty()).then(|| Arc::from(listener));
+        self
+    }
+
     /// Feeds bytes of a head and what follows it; output is appended to `out`.
     pub fn head(&mut self, data: &[u8], out: &mut Vec<u8>) -> HeadOutcome {
         if data.is_empty() {
@@ -89,7 +99,7 @@ impl Downstream {
             if self.exchange.phase != Phase::Idle {
                 self.finish(499);
             }
-            self.exchange.start(self.peer, self.gate.next_request_id());
+            self.start();
         }
         let gate = Arc::clone(&self.gate);
         let snapshot = gate.load();
@@ -105,8 +115,17 @@ impl Downstream {
                 // Whatever follows cannot be told apart from a body.
                 self.exchange.keep_alive = false;
                 self.gate.count(Counter::Refused, 1);
+                self.note_refusal(refusal);
                 HeadOutcome::Refused(refusal)
             }
+        }
+    }
+
+    fn start(&mut self) {
+        self.exchange.start(&self.gate, self.peer);
+        if let Some(note) = &mut self.exchange.note {
+            note.listener.clone_from(&self.listener);
+            note.is_https = self.is_https;
         }
     }
 
@@ -153,6 +172,9 @@ impl Downstream {
         };
         let kept = std::mem::take(&mut self.kept);
         self.exchange.decided = Instant::now();
+        if let Some(note) = &mut self.exchange.note {
+            note.received += kept_before as u64;
+        }
         let rest = Rest {
             data: &data[length - kept_before..],
             head: length - kept_before,
@@ -176,6 +198,9 @@ impl Downstream {
     ) -> Result<Action, Refusal> {
         let tables = &snapshot.tables;
         self.exchange.take_head(head);
+        if let Some(note) = &mut self.exchange.note {
+            note.take_head(head, self.gate.access_log.with_query());
+        }
         let route = tables.route_of(head)?;
         self.exchange.take_route(route, snapshot.place_of(route));
         if matches!(head.framing, Framing::Length(length) if length > route.body_bytes) {
@@ -194,27 +219,35 @@ impl Downstream {
             None if tables.fails_open => None,
             None => return Err(Refusal::NoList),
         };
+        if let (Some(note), Some(judgement)) = (&mut self.exchange.note, &judgement) {
+            note.take_judgement(judgement);
+        }
         let blocking = judgement.filter(|judgement| judgement.score >= route.block_score);
         let action = match blocking {
             Some(judgement) if !route.observe => self.deny(&judgement, head, rest, out),
             _ if self.is_limited(tables, route, head) => {
-                self.answer_instead(429, Content::Problem, rest, out)
+                self.answer_instead(429, End::Limited, Content::Problem, rest, out)
             }
-            _ if is_last_hop => self.answer_instead(204, Content::Problem, rest, out),
+            _ if is_last_hop => {
+                self.answer_instead(204, End::Answered, Content::Problem, rest, out)
+            }
             _ => {
                 if let Some(judgement) = &blocking {
                     self.tell(judgement, head, Counter::Observed, "observed");
+                    if let Some(note) = &mut self.exchange.note {
+                        note.action = "observed";
+                    }
                 }
                 if route.index == NO_ROUTE {
                     self.gate.count(Counter::Unrouted, 1);
-                    self.answer_instead(404, Content::Problem, rest, out)
+                    self.answer_instead(404, End::Unrouted, Content::Problem, rest, out)
                 } else if let Some(fixed) = &route.fixed {
                     let mut location = Vec::new();
                     let content = fixed.content(head, route.rewrite.as_ref(), &mut location);
-                    self.answer_instead(fixed.status(), content, rest, out)
+                    self.answer_instead(fixed.status(), End::Answered, content, rest, out)
                 } else if route.hidden.cover(&head.target, route.rewrite.as_ref())? {
                     self.gate.count(Counter::Hidden, 1);
-                    self.answer_instead(404, Content::Problem, rest, out)
+                    self.answer_instead(404, End::Hidden, Content::Problem, rest, out)
                 } else {
                     let trust = Trust {
                         peer_is_trusted,
@@ -268,7 +301,14 @@ impl Downstream {
         let body = &mut self.exchange.body;
         let consumed = rest.head + body.take_along(rest.data, room, route.body_bytes, out)?;
         self.exchange.forwarded(&self.gate);
-        self.gate.count(Counter::BytesReceived, consumed as u64);
+        self.exchange.received(&self.gate, consumed);
+        if let Some(note) = &mut self.exchange.note {
+            note.decided = Some(Instant::now());
+            note.upstream_sent = (out.len() - start) as u64;
+            if note.action.is_empty() {
+                note.action = "forwarded";
+            }
+        }
         let closes = !self.keeps_alive();
         let body = &self.exchange.body;
         Ok(Action::forward(head, body, closes, consumed, route.index))
@@ -281,7 +321,10 @@ impl Downstream {
         rest: Rest<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Action, Refusal> {
-        let action = self.answer_instead(403, Content::Problem, rest, out)?;
+        if let Some(note) = &mut self.exchange.note {
+            note.action = "denied";
+        }
+        let action = self.answer_instead(403, End::Denied, Content::Problem, rest, out)?;
         self.gate.route_denied(self.exchange.place);
         self.tell(judgement, head, Counter::Denied, "denied");
         Ok(action)
@@ -326,12 +369,31 @@ impl Downstream {
             (RequestBody::Chunked(..), Some(route)) => route.body_bytes,
             _ => u64::MAX,
         };
-        let part = self.exchange.body.feed(data, limit, out).inspect_err(|_| {
-            self.gate.count(Counter::Refused, 1);
-        })?;
-        self.gate
-            .count(Counter::BytesReceived, part.consumed as u64);
+        let written = out.len();
+        let part = match self.exchange.body.feed(data, limit, out) {
+            Ok(part) => part,
+            Err(refusal) => {
+                self.gate.count(Counter::Refused, 1);
+                self.note_refusal(refusal);
+                return Err(refusal);
+            }
+        };
+        self.exchange.received(&self.gate, part.consumed);
+        if let Some(note) = &mut self.exchange.note {
+            note.upstream_sent += if part.passes_through {
+                data.len()
+            } else {
+                out.len() - written
+            } as u64;
+        }
         Ok(part)
+    }
+
+    fn note_refusal(&mut self, refusal: Refusal) {
+        if let Some(note) = &mut self.exchange.note {
+            note.end = Some(End::of_refusal(refusal));
+            note.action = "refused";
+        }
     }
 
     /// Answers without an upstream. A body that has not all arrived closes the connection: what is left of it must
@@ -339,6 +401,7 @@ impl Downstream {
     fn answer_instead(
         &mut self,
         status: u16,
+        end: End,
         content: Content<'_>,
         rest: Rest<'_>,
         out: &mut Vec<u8>,
@@ -346,9 +409,19 @@ impl Downstream {
         let body_length = self.exchange.body.skip_arrived(rest.data)?;
         let consumed = rest.head + body_length.unwrap_or(rest.data.len());
         let closes = body_length.is_none() || !self.keeps_alive();
-        self.gate.count(Counter::BytesReceived, consumed as u64);
+        self.exchange.received(&self.gate, consumed);
+        if let Some(note) = &mut self.exchange.note {
+            if note.action.is_empty() {
+                note.action = if end == End::Limited {
+                    "limited"
+                } else {
+                    "answered"
+                };
+            }
+        }
         self.write_answer(status, content, closes, out);
-        self.exchange.record(&self.gate, status, Instant::now());
+        let now = Instant::now();
+        self.exchange.record(&self.gate, status, end, now);
         let route = &self.exchange.route;
         let route = route.as_ref().map_or(NO_ROUTE, |route| route.index);
         Ok(Action::answered(
@@ -363,7 +436,7 @@ impl Downstream {
         self.exchange.keep_alive && !self.gate.is_draining()
     }
 
-    fn write_answer(&self, status: u16, content: Content<'_>, closes: bool, out: &mut Vec<u8>) {
+    fn write_answer(&mut self, status: u16, content: Content<'_>, closes: bool, out: &mut Vec<u8>) {
         let start = out.len();
         answer::write(
             out,
@@ -382,14 +455,17 @@ impl Downstream {
                 limit: &self.exchange.limit_note,
             },
         );
-        self.gate
-            .count(Counter::BytesSent, (out.len() - start) as u64);
+        self.exchange.sent(&self.gate, out.len() - start);
     }
 
     /// A whole answer of our own; ends the exchange. Closes as well when the client wants it or the head was refused.
     pub fn reply(&mut self, status: u16, closes: bool, out: &mut Vec<u8>) {
         if self.exchange.phase == Phase::Idle {
-            self.exchange.start(self.peer, self.gate.next_request_id());
+            self.start();
+        }
+        if let Some(note) = &mut self.exchange.note {
+            // A head of the upstream that came with what broke it has not been sent.
+            note.status = 0;
         }
         let closes = closes || !self.keeps_alive() || !self.exchange.body.is_done();
         self.write_answer(status, Content::Problem, closes, out);
@@ -401,9 +477,19 @@ impl Downstream {
         self.finish(status);
     }
 
+    /// Says why it is about to end; otherwise a refusal of ours does, or else the status.
+    pub fn because(&mut self, end: End) {
+        if let Some(note) = &mut self.exchange.note {
+            note.end = Some(end);
+        }
+    }
+
     fn finish(&mut self, status: u16) {
         self.kept = Vec::new();
-        self.exchange.record(&self.gate, status, Instant::now());
+        let known = self.exchange.note.as_ref().and_then(|note| note.end);
+        let end = known.unwrap_or_else(|| End::of_status(status));
+        self.exchange
+            .record(&self.gate, status, end, Instant::now());
     }
 
     /// Would the current list deny the last exchange? Its client and hosts are kept until the next head.
@@ -436,7 +522,9 @@ impl Drop for Downstream {
     /// A connection that is dropped with its exchange open must not stay in flight for ever.
     fn drop(&mut self) {
         if self.exchange.phase == Phase::Forwarded {
-            self.exchange.record(&self.gate, 499, Instant::now());
+            let now = Instant::now();
+            self.exchange
+                .record(&self.gate, 499, End::ClientClosed, now);
         }
     }
 }

@@ -129,27 +129,33 @@ pub fn score(out: &mut Vec<u8>, tenths: u8) {
     }
 }
 
-fn member(out: &mut Vec<u8>, name: &str) {
+pub fn member(out: &mut Vec<u8>, name: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
 }
 
-fn text_member(out: &mut Vec<u8>, name: &str, text: &[u8]) {
+/// Cut to what is enough to tell things apart.
+pub fn text_member(out: &mut Vec<u8>, name: &str, text: &[u8]) {
+    long_text_member(out, name, text, TEXT_BYTES);
+}
+
+/// Nothing when it is empty.
+pub fn long_text_member(out: &mut Vec<u8>, name: &str, text: &[u8], most_bytes: usize) {
     if !text.is_empty() {
         member(out, name);
-        string(out, text);
+        string(out, &text[..text.len().min(most_bytes)]);
     }
 }
 
-fn list_member<'t>(out: &mut Vec<u8>, name: &str, texts: impl Iterator<Item = &'t str>) {
+pub fn list_member<'t>(out: &mut Vec<u8>, name: &str, texts: impl Iterator<Item = &'t str>) {
     member(out, name);
     out.push(b'[');
     for (index, text) in texts.enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        string(out, text.as_bytes());
+        string(out, &text.as_bytes()[..text.len().min(TEXT_BYTES)]);
     }
     out.push(b']');
 }
@@ -157,7 +163,7 @@ fn list_member<'t>(out: &mut Vec<u8>, name: &str, texts: impl Iterator<Item = &'
 /// Printable ASCII as it is, every other byte as \u00XX: the line is valid JSON whatever the bytes are.
 fn string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
-    for &octet in text.iter().take(TEXT_BYTES) {
+    for &octet in text {
         match octet {
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', octet]),
             b' '..=b'~' => out.push(octet),

@@ -7,7 +7,9 @@ use std::time::Instant;
 use http1::Version;
 use http1::request::{Method, RequestHead};
 
+use crate::access::{Line, Note};
 use crate::changes::Changes;
+use crate::end::End;
 use crate::gate::Gate;
 use crate::histogram::Histogram;
 use crate::judge::Hosts;
@@ -46,6 +48,8 @@ pub struct Exchange {
     pub route: Option<Arc<Route>>,
     /// Where that route counts.
     pub place: Place,
+    /// For the access log, from its first byte to its record; never there when that is off.
+    pub note: Option<Box<Note>>,
     pub limit_note: LimitNote,
 }
 
@@ -77,17 +81,19 @@ impl Exchange {
             route: None,
             place: Place::default(),
             limit_note: LimitNote::default(),
+            note: None,
         }
     }
 
     /// The first byte of a head has come.
-    pub fn start(&mut self, peer: IpAddr, request_id: RequestId) {
+    pub fn start(&mut self, gate: &Gate, peer: IpAddr) {
         self.phase = Phase::Head;
         self.place = Place::default();
+        self.note = gate.access_log.note(peer);
         self.started = Instant::now();
         self.decided = self.started;
         self.client = peer;
-        self.request_id = request_id;
+        self.request_id = gate.next_request_id();
         self.version = Version::Http11;
         self.keep_alive = false;
         self.is_head = false;
@@ -134,7 +140,7 @@ impl Exchange {
     }
 
     /// Counts the exchange once, however often it is ended.
-    pub fn record(&mut self, gate: &Gate, status: u16, now: Instant) {
+    pub fn record(&mut self, gate: &Gate, status: u16, end: End, now: Instant) {
         match self.phase {
             Phase::Idle => return,
             Phase::Head => {}
@@ -153,5 +159,45 @@ impl Exchange {
         gate.count(class, 1);
         gate.route_ended(self.place, status);
         gate.observe(Histogram::Request, now - self.started);
+        if let Some(note) = self.note.take() {
+            self.log(gate, &note, status, end, now);
+        }
+    }
+
+    /// With the status that the client has seen: an answer may be cut after its head.
+    #[cold]
+    fn log(&self, gate: &Gate, note: &Note, status: u16, end: End, now: Instant) {
+        let line = Line {
+            exchange: self,
+            status: if note.status == 0 {
+                status
+            } else {
+                note.status
+            },
+            end,
+            now,
+            slot: gate.slot(),
+        };
+        if !gate.access_log.write(note, &line) {
+            gate.count(Counter::AccessLogDropped, 1);
+        }
+    }
+
+    /// Bytes from the client.
+    #[inline]
+    pub fn received(&mut self, gate: &Gate, count: usize) {
+        gate.count(Counter::BytesReceived, count as u64);
+        if let Some(note) = &mut self.note {
+            note.received += count as u64;
+        }
+    }
+
+    /// Bytes to the client.
+    #[inline]
+    pub fn sent(&mut self, gate: &Gate, count: usize) {
+        gate.count(Counter::BytesSent, count as u64);
+        if let Some(note) = &mut self.note {
+            note.sent += count as u64;
+        }
     }
 }

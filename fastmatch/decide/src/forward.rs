@@ -244,12 +244,17 @@ pub fn write_address(out: &mut Vec<u8>, address: IpAddr) {
     }
 }
 
-/// Path for an event: without the query, which is where secrets live.
-pub fn path_of<'b>(target: &Target<'b>) -> &'b [u8] {
-    let path = match *target {
+/// Path and query, as they were asked for.
+pub fn target_of<'b>(target: &Target<'b>) -> &'b [u8] {
+    match *target {
         Target::Origin(path) | Target::Absolute { rest: path, .. } => path,
         Target::Asterisk => b"*",
-    };
+    }
+}
+
+/// Path for an event: without the query, which is where secrets live.
+pub fn path_of<'b>(target: &Target<'b>) -> &'b [u8] {
+    let path = target_of(target);
     let end = path.iter().position(|&octet| octet == b'?');
     &path[..end.unwrap_or(path.len())]
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::{ArcSwap, Guard};
 use blocklist::Blocklist;
 
+use crate::access::AccessLog;
 use crate::config::Tables;
 use crate::events::{Event, Events};
 use crate::histogram::Histogram;
@@ -67,6 +68,7 @@ pub struct Gate {
     events: Mutex<Events>,
     clock: Clock,
     keys: Keys,
+    pub(crate) access_log: AccessLog,
 }
 
 impl Gate {
@@ -94,6 +96,7 @@ impl Gate {
             id_seed: RandomState::new().hash_one(slot),
             id_count: AtomicU64::new(RandomState::new().hash_one(slot)),
             events: Mutex::default(),
+            access_log: AccessLog::default(),
             clock,
             keys,
         })?;
@@ -238,6 +241,16 @@ impl Gate {
     pub fn drain_events(&self) -> Vec<u8> {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.drain()
+    }
+
+    /// `share` of the exchanges that end well, all others too; `None`: off. `most_bytes` are kept between two drains.
+    pub fn log_access(&self, share: Option<f64>, with_query: bool, most_bytes: usize) {
+        self.access_log.configure(share, with_query, most_bytes);
+    }
+
+    /// Lines of the access log since the last call; `spare` gives its memory.
+    pub fn drain_access_log(&self, spare: Vec<u8>) -> Vec<u8> {
+        self.access_log.drain(spare)
     }
 
     pub fn slot(&self) -> usize {

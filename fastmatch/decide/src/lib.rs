@@ -4,12 +4,14 @@
 //! codecs of one connection each. Bytes in, bytes and numbers out; no I/O but the counters in shared memory.
 #![forbid(unsafe_code)]
 
+mod access;
 pub mod action;
 mod answer;
 mod changes;
 pub mod config;
 mod date;
 mod downstream;
+mod end;
 mod events;
 mod exchange;
 mod fixed;
@@ -36,6 +38,7 @@ pub mod upstream;
 pub use changes::ChangeSettings;
 pub use config::{ConfigError, Settings, Tables, tenths};
 pub use downstream::Downstream;
+pub use end::{ENDS, End};
 pub use gate::{Gate, InvalidPeer};
 pub use histogram::Histogram;
 pub use identity::parse_address;

@@ -67,6 +67,8 @@ numbered! {
     UpstreamMalformed = "upstream_malformed",
     UpstreamTruncated = "upstream_truncated",
     EventsDropped = "events_dropped",
+    /// Lines of the access log for which there was no room.
+    AccessLogDropped = "access_log_dropped",
     /// Opened by a real 101.
     Tunnels = "tunnels",
     // From here on the connection code adds, by name.

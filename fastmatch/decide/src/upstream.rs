@@ -10,6 +10,7 @@ use http1::response::{self, Parse, ResponseHead};
 use http1::{Framing, Refusal, Version};
 
 use crate::downstream::Downstream;
+use crate::end::End;
 use crate::gate::Gate;
 use crate::histogram::Histogram;
 use crate::response_head::{self, CLOSES, KEEPS, SAYS_NOTHING, UPGRADES};
@@ -49,6 +50,8 @@ pub struct DataOutcome {
 
 pub struct Upstream {
     gate: Arc<Gate>,
+    /// For the access log: who answers.
+    target: Option<Arc<str>>,
     state: State,
     kept: Vec<u8>,
     scanner: LineScanner,
@@ -66,6 +69,7 @@ impl Upstream {
     pub fn new(gate: Arc<Gate>) -> Self {
         Self {
             gate,
+            target: None,
             state: State::Idle,
             kept: Vec::new(),
             scanner: LineScanner::default(),
@@ -78,9 +82,20 @@ impl Upstream {
         }
     }
 
+    /// What the access log calls the one that answers.
+    #[must_use]
+    pub fn named(mut self, target: &str) -> Self {
+        self.target = Some(Arc::from(target));
+        self
+    }
+
     /// The exchange was just sent on this connection; may be another one than before (a retry).
     pub fn begin(&mut self, downstream: &mut Downstream) {
         downstream.exchange.upstream_started = Instant::now();
+        if let Some(note) = &mut downstream.exchange.note {
+            note.attempts += 1;
+            note.target.clone_from(&self.target);
+        }
         self.state = State::Head;
         self.kept = Vec::new();
         self.interim_count = 0;
@@ -103,7 +118,9 @@ impl Upstream {
         out: &mut Vec<u8>,
     ) -> DataOutcome {
         let written = out.len();
+        let was_answered = self.is_answered();
         self.clock = None;
+        self.note_received(data.len(), downstream);
         let mut passes_through = false;
         let result = match self.state {
             State::Head => self.heads(data, downstream, out),
@@ -117,14 +134,14 @@ impl Upstream {
             }
             State::Length(left) if left >= data.len() as u64 => {
                 passes_through = true;
-                self.length_taken(data.len() as u64, downstream);
+                self.length_taken(data.len() as u64);
                 Ok(())
             }
             State::ToClose if !self.encodes => {
                 passes_through = true;
                 Ok(())
             }
-            _ => self.body(data, downstream, out),
+            _ => self.body(data, out),
         };
         if result.is_err() {
             self.gate.count(Counter::UpstreamMalformed, 1);
@@ -135,7 +152,10 @@ impl Upstream {
         } else {
             out.len() - written
         };
-        self.gate.count(Counter::BytesSent, sent as u64);
+        downstream.exchange.sent(&self.gate, sent);
+        if self.is_answered() && !was_answered {
+            self.record(downstream);
+        }
         DataOutcome {
             flags: self.flags(),
             passes_through,
@@ -149,10 +169,12 @@ impl Upstream {
             State::ToClose => {
                 if self.encodes {
                     out.extend_from_slice(chunked::LAST_CHUNK);
-                    self.gate
-                        .count(Counter::BytesSent, chunked::LAST_CHUNK.len() as u64);
+                    downstream
+                        .exchange
+                        .sent(&self.gate, chunked::LAST_CHUNK.len());
                 }
-                self.finish(downstream);
+                self.state = State::Done;
+                self.record(downstream);
             }
             State::Head | State::Length(_) | State::Chunked(_) => {
                 self.gate.count(Counter::UpstreamTruncated, 1);
@@ -243,7 +265,7 @@ impl Upstream {
         if rest.is_empty() {
             return Ok(());
         }
-        self.body(rest, downstream, out)
+        self.body(rest, out)
     }
 
     fn take_head(
@@ -259,8 +281,6 @@ impl Upstream {
                 self.observe_head(downstream);
                 self.state = State::Tunnel;
                 self.gate.count(Counter::Tunnels, 1);
-                let now = self.now();
-                downstream.exchange.record(&self.gate, 101, now);
                 Ok(())
             }
             101 => Err(Refusal::Status),
@@ -292,6 +312,9 @@ impl Upstream {
         let request_is_done = downstream.exchange.body.is_done();
         let has_unknown_end = matches!(head.framing, Framing::Chunked | Framing::ToClose);
         self.status = head.status;
+        if let Some(note) = &mut downstream.exchange.note {
+            note.status = head.status;
+        }
         self.encodes = is_http11 && has_unknown_end;
         self.closes_client =
             !downstream.keeps_alive() || !request_is_done || (has_unknown_end && !is_http11);
@@ -304,7 +327,7 @@ impl Upstream {
         self.write_head(out, head, connection, downstream);
         self.observe_head(downstream);
         match head.framing {
-            Framing::None | Framing::Length(0) => self.finish(downstream),
+            Framing::None | Framing::Length(0) => self.state = State::Done,
             Framing::Length(length) => self.state = State::Length(length),
             Framing::Chunked => self.state = State::Chunked(Box::default()),
             Framing::ToClose => self.state = State::ToClose,
@@ -337,17 +360,12 @@ impl Upstream {
         response_head::write(out, head, self.encodes, now, ours, connection, changes);
     }
 
-    fn body(
-        &mut self,
-        data: &[u8],
-        downstream: &mut Downstream,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Refusal> {
+    fn body(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
         match &mut self.state {
             State::Length(left) => {
                 let length = usize::try_from(*left).unwrap_or(usize::MAX).min(data.len());
                 out.extend_from_slice(&data[..length]);
-                self.length_taken(length as u64, downstream);
+                self.length_taken(length as u64);
                 self.stray(&data[length..]);
             }
             State::Chunked(decoder) => {
@@ -357,7 +375,7 @@ impl Upstream {
                     decoder.decode(data, |payload| out.extend_from_slice(payload))?
                 };
                 if decoder.is_done() {
-                    self.finish(downstream);
+                    self.state = State::Done;
                 }
                 self.stray(&data[used..]);
             }
@@ -368,18 +386,39 @@ impl Upstream {
         Ok(())
     }
 
-    fn length_taken(&mut self, length: u64, downstream: &mut Downstream) {
+    fn length_taken(&mut self, length: u64) {
         if let State::Length(left) = &mut self.state {
             *left -= length;
             if *left == 0 {
-                self.finish(downstream);
+                self.state = State::Done;
             }
         }
     }
 
-    fn finish(&mut self, downstream: &mut Downstream) {
-        self.state = State::Done;
+    /// Has the client got all that it will get from this codec?
+    fn is_answered(&self) -> bool {
+        matches!(self.state, State::Done | State::Tunnel)
+    }
+
+    #[inline]
+    fn note_received(&mut self, length: usize, downstream: &mut Downstream) {
+        if let Some(note) = &mut downstream.exchange.note {
+            note.upstream_received += length as u64;
+            if note.first_byte.is_none() {
+                note.first_byte = Some(self.now());
+            }
+        }
+    }
+
+    /// After what this call sends was counted.
+    fn record(&mut self, downstream: &mut Downstream) {
         let now = self.now();
-        downstream.exchange.record(&self.gate, self.status, now);
+        let end = match self.state {
+            State::Tunnel => End::Tunnel,
+            _ => End::Complete,
+        };
+        downstream
+            .exchange
+            .record(&self.gate, self.status, end, now);
     }
 }

@@ -25,6 +25,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let python = module.py();
     module.add("COUNTERS", PyTuple::new(python, decide::COUNTERS)?)?;
     module.add("GAUGES", PyTuple::new(python, decide::GAUGES)?)?;
+    module.add("ENDS", PyTuple::new(python, decide::ENDS)?)?;
     for (name, value) in [
         ("FORWARD", action::FORWARD),
         ("DENY", action::DENY),

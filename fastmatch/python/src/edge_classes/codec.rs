@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use decide::action::HeadOutcome;
-use decide::{BodyPart, Downstream, Upstream};
+use decide::{BodyPart, Downstream, End, Upstream};
 use http1::Refusal;
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyValueError;
@@ -41,15 +41,25 @@ pub(crate) struct PyDownstream {
     codec: Downstream,
 }
 
+impl PyDownstream {
+    fn because(&mut self, word: Option<&str>) -> PyResult<()> {
+        let Some(word) = word else { return Ok(()) };
+        let end = End::parse(word)
+            .ok_or_else(|| PyValueError::new_err(format!("{word:?} is not one of ENDS")))?;
+        self.codec.because(end);
+        Ok(())
+    }
+}
+
 #[pymethods]
 impl PyDownstream {
     #[new]
-    #[pyo3(signature = (gate, peer, *, https = false))]
-    fn new(gate: &PyGate, peer: &str, https: bool) -> PyResult<Self> {
+    #[pyo3(signature = (gate, peer, *, https = false, listener = ""))]
+    fn new(gate: &PyGate, peer: &str, https: bool, listener: &str) -> PyResult<Self> {
         let codec = Downstream::new(Arc::clone(&gate.gate), peer)
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
         Ok(Self {
-            codec: codec.over_tls(https),
+            codec: codec.over_tls(https).at(listener),
         })
     }
 
@@ -97,13 +107,15 @@ impl PyDownstream {
         })
     }
 
-    #[pyo3(signature = (status, /, *, close))]
+    #[pyo3(signature = (status, end = None, /, *, close))]
     fn reply<'py>(
         &mut self,
         python: Python<'py>,
         status: u16,
+        end: Option<&str>,
         close: bool,
     ) -> PyResult<Bound<'py, PyBytes>> {
+        self.because(end)?;
         if !(400..=599).contains(&status) {
             return Err(PyValueError::new_err(format!(
                 "status {status} is no error"
@@ -115,9 +127,11 @@ impl PyDownstream {
         }))
     }
 
-    #[pyo3(signature = (status, /))]
-    fn end(&mut self, status: u16) {
+    #[pyo3(signature = (status, end = None, /))]
+    fn end(&mut self, status: u16, end: Option<&str>) -> PyResult<()> {
+        self.because(end)?;
         self.codec.end(status);
+        Ok(())
     }
 
     fn rejudge(&self) -> bool {
@@ -150,9 +164,14 @@ pub(crate) struct PyUpstream {
 #[pymethods]
 impl PyUpstream {
     #[new]
-    fn new(gate: &PyGate) -> Self {
+    #[pyo3(signature = (gate, target = None))]
+    fn new(gate: &PyGate, target: Option<&str>) -> Self {
+        let codec = Upstream::new(Arc::clone(&gate.gate));
         Self {
-            codec: Upstream::new(Arc::clone(&gate.gate)),
+            codec: match target {
+                Some(target) => codec.named(target),
+                None => codec,
+            },
             downstream: None,
         }
     }

@@ -115,6 +115,8 @@ pub(crate) struct PyGate {
     pub(crate) gate: Arc<Gate>,
     /// The object that `install` gives back; the gate itself holds the list within.
     installed: Mutex<Option<Py<PyBlocklist>>>,
+    /// What the access log's lines were in before, for the next ones.
+    spare: Mutex<Vec<u8>>,
 }
 
 fn invalid_peer(error: &decide::InvalidPeer) -> PyErr {
@@ -138,6 +140,7 @@ impl PyGate {
         Ok(Self {
             gate: Arc::new(gate),
             installed: Mutex::new(None),
+            spare: Mutex::default(),
         })
     }
 
@@ -184,6 +187,31 @@ impl PyGate {
 
     fn drain_events<'py>(&self, python: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(python, &self.gate.drain_events())
+    }
+
+    #[pyo3(
+        signature = (share, /, *, query = false, buffer_bytes = Within(4_194_304)),
+        text_signature = "($self, share, /, *, query=False, buffer_bytes=4194304)"
+    )]
+    fn log_access(
+        &self,
+        share: Option<f64>,
+        query: bool,
+        buffer_bytes: Within<usize>,
+    ) -> PyResult<()> {
+        if share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+            return Err(PyValueError::new_err("access_log.share: is not within 0-1"));
+        }
+        self.gate.log_access(share, query, buffer_bytes.0);
+        Ok(())
+    }
+
+    fn drain_access_log<'py>(&self, python: Python<'py>) -> Bound<'py, PyBytes> {
+        let spare = std::mem::take(&mut *self.spare.lock().unwrap_or_else(PoisonError::into_inner));
+        let lines = self.gate.drain_access_log(spare);
+        let drained = PyBytes::new(python, &lines);
+        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = lines;
+        drained
     }
 
     #[getter]

@@ -5,8 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from proxy.settings import ListenerSettings, Settings
+from proxy.settings.lanes import lane_socket_name
 from proxy.settings.types import UnixBind
-from proxy.supervisor import ListenerAddress, SupervisorOptions, available_cpu_count, python_module
+from proxy.supervisor import (
+    LaneOptions,
+    ListenerAddress,
+    SupervisorOptions,
+    available_cpu_count,
+    python_module,
+)
 
 # Between a worker's own end of draining and its being killed: time to write its last lines.
 _DRAIN_GRACE_SECONDS = 0.5
@@ -33,6 +40,9 @@ def supervisor_options(
         listeners=tuple(map(_address, settings.listeners)),
         worker_count=_worker_count(settings),
         limit_entry_count=edge.rate_limiting.entry_count,
+        lanes=tuple(
+            LaneOptions(lane.name, lane_socket_name(lane.name), lane.processes) for lane in settings.lanes
+        ),
         engine=edge.engine,
         config_path=config_path,
         control_listen=tuple((bind.host, bind.port) for bind in (control.admin_listen, control.ops_listen)),

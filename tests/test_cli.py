@@ -281,6 +281,52 @@ def test_check_notes_a_list_that_is_not_there_yet(tmp_path, capsys):
     assert "none.txt is not there" in capsys.readouterr().err
 
 
+LANES = """
+[control]
+auth = "none"
+[[lanes]]
+name = "app"
+python_path = ["modules"]
+middlewares = ["mine:middleware"]
+[[routes]]
+name = "all"
+path_prefix = "/a"
+lane = "app"
+[[routes]]
+name = "posts"
+methods = ["POST"]
+lane = "app"
+[[routes]]
+name = "direct"
+path = "/direct"
+"""
+
+
+def write_lane(folder, source):
+    (folder / "modules").mkdir()
+    (folder / "modules/mine.py").write_text(source)
+    (folder / "sentra.toml").write_text(LANES)
+
+
+def test_check_names_what_routes_through_a_lane_go_without(tmp_path, capsys):
+    """It shows before somebody misses it."""
+    write_lane(tmp_path, "async def middleware(request, handler): ...\n")
+    assert main(["check"]) == 0
+    every, posts = capsys.readouterr().err.splitlines()
+    assert every.startswith("note: route 'all' goes through lane 'app': WebSocket is answered 501, trailers")
+    assert posts.startswith("note: route 'posts' goes through lane 'app': trailers are dropped, 100 Continue")
+
+
+def test_check_imports_the_middlewares_of_a_lane(tmp_path, capsys):
+    """In a process of its own: what a module does at import is not done to us."""
+    write_lane(tmp_path, "import os\nos.environ['LEFT'] = '1'\nraise KeyError('wrong')\n")
+    assert main(["check"]) == 2
+    message = capsys.readouterr().err
+    assert "sentra.toml:7: lanes.0.middlewares.0: cannot be imported: KeyError: 'wrong'" in message
+    assert "mine.py:3" in message
+    assert "LEFT" not in os.environ
+
+
 def test_run_with_a_bad_file_starts_nothing(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(supervisor, "become", lambda *_: pytest.fail("started"))
     (tmp_path / "sentra.toml").write_text("[edge]\nblock_score = 99\n")

@@ -9,6 +9,7 @@ import pytest
 
 from proxy.errors import ConfigError
 from proxy.settings import (
+    LaneSettings,
     ListenerSettings,
     ListenerTlsSettings,
     ListSettings,
@@ -223,6 +224,37 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path):
             ["lists", "two lists", "'a'"],
         ),
         ('[[routes]]\nhosts = ["a"]\n', 1, ["routes.0.name", "is missing"]),
+        ('[[lanes]]\nname = "A"\nmiddlewares = ["a:b"]\n', 2, ["lanes.0.name", "is 'A'"]),
+        ('[[lanes]]\nname = "a"\n', 1, ["lanes.0.middlewares", "is missing"]),
+        ('[[lanes]]\nname = "a"\nmiddlewares = []\n', 3, ["lanes.0.middlewares"]),
+        ('[[lanes]]\nname = "a"\nmiddlewares = ["a.b"]\n', 3, ["lanes.0.middlewares.0", "is 'a.b'"]),
+        ('[[lanes]]\nname = "a"\nmiddlewares = ["a:b"]\nprocesses = 0\n', 4, ["lanes.0.processes"]),
+        (
+            '[[lanes]]\nname = "a"\nmiddlewares = ["a:b"]\nupstream = "x"\n',
+            4,
+            ["lanes.0.upstream", "there is no upstream 'x'"],
+        ),
+        (
+            '[[lanes]]\nname = "a"\nmiddlewares = ["a:b"]\n[[lanes]]\nname = "a"\nmiddlewares = ["a:b"]\n',
+            5,
+            ["lanes.1.name", "another lane's name"],
+        ),
+        (
+            '[edge]\nengine = "aiohttp"\n[[lanes]]\nname = "a"\nmiddlewares = ["a:b"]\n',
+            3,
+            ["lanes.0", "edge.engine 'native'"],
+        ),
+        ('[[routes]]\nname = "a"\nlane = "x"\n', 3, ["routes.0.lane", "there is no lane 'x'"]),
+        (
+            '[[routes]]\nname = "a"\nupstream = "default"\nlane = "x"\n',
+            1,
+            ["routes.0", "lane and upstream", "one of them"],
+        ),
+        (
+            '[[upstreams]]\nname = "lane:a"\ntargets = [{ url = "http://a" }]\n',
+            2,
+            ["upstreams.0.name", "must not begin with lane:"],
+        ),
         ('[[routes]]\nname = "a"\nhosts = ["a.*.b"]\n', 3, ["routes.0.hosts.0", "whole labels"]),
         ('[[routes]]\nname = "a"\nhosts = ["a:80"]\n', 3, ["routes.0.hosts.0", "without a port"]),
         ('[[routes]]\nname = "a"\nhosts = [1]\n', 3, ["routes.0.hosts.0", "in quotes"]),
@@ -501,7 +533,7 @@ def test_example_shows_every_key_and_its_default(tmp_path):
     shown = tomllib.loads(text)
     defaults = Settings().model_dump(mode="json")
     for section, keys in defaults.items():
-        if section not in ("lists", "listeners", "routes", "upstreams"):
+        if section not in ("lists", "listeners", "routes", "upstreams", "lanes"):
             assert set(shown[section]) == set(keys), section
     assert set(shown["edge"]["timeouts"]) == set(defaults["edge"]["timeouts"])
     assert set(shown["edge"]["limits"]) == set(defaults["edge"]["limits"])
@@ -509,6 +541,7 @@ def test_example_shows_every_key_and_its_default(tmp_path):
     assert set(shown["edge"]["rate_limits"][0]) == set(RateLimitSettings.model_fields)
     assert set(shown["lists"][0]) == set(ListSettings.model_fields)
     assert set().union(*shown["routes"]) == set(RouteSettings.model_fields)
+    assert set(shown["lanes"][0]) == set(LaneSettings.model_fields)
     assert set().union(*shown["listeners"]) == set(ListenerSettings.model_fields)
     assert set(shown["listeners"][0]["tls"]) == set(ListenerTlsSettings.model_fields)
     keys = set().union(*shown["upstreams"], set(UpstreamKeys.model_fields))

@@ -43,7 +43,8 @@ def quickstart(parsed: argparse.Namespace) -> int:
 
 def check(parsed: argparse.Namespace) -> int:
     """Everything that a start would refuse, without starting."""
-    from proxy.control.auth import doors_from  # start of `sentra-proxy --help` must not load settings
+    from proxy.cli.check_lanes import check_lanes, lane_notes  # `sentra-proxy --help` must not load settings
+    from proxy.control.auth import doors_from  # as above
     from proxy.control.edge_config import check_edge_config  # as above
     from proxy.control.listener_files import check_listener_files  # as above
     from proxy.control.policy import rules_from  # as above
@@ -55,6 +56,9 @@ def check(parsed: argparse.Namespace) -> int:
     doors_from(settings, os.environ, path)
     check_listener_files(settings, path)
     rules_from(settings)
+    check_lanes(settings, path)
+    for note in lane_notes(settings):
+        sys.stderr.write(f"note: {note}\n")
     for item in settings.lists:
         if not item.path.is_file():
             sys.stderr.write(f"note: list {item.source!r}: {item.path} is not there (yet)\n")

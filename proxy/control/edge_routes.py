@@ -5,6 +5,7 @@ from dataclasses import replace
 from proxy.control.edge_rate_limits import to_rate_limit_configs
 from proxy.edge.config_routes import FixedResponse, HeaderChanges, HeaderMatch, Redirect, RouteConfig
 from proxy.settings import RouteSettings, Settings
+from proxy.settings.lanes import UPSTREAM_PREFIX
 from proxy.settings.routes import HeaderChangeSettings, RedirectSettings, RespondSettings
 from proxy.settings.upstreams import DEFAULT_NAME
 
@@ -15,6 +16,8 @@ def to_route_configs(settings: Settings) -> tuple[RouteConfig, ...]:
     # One of [[upstreams]] may be named as [upstream] is, and takes its place then.
     named = {upstream.name: upstream.hidden_paths for upstream in settings.upstreams}
     hidden = {DEFAULT_NAME: settings.upstream.hidden_paths, **named}
+    # What is hidden stays so on the way through a lane.
+    hidden |= {UPSTREAM_PREFIX + lane.name: hidden[lane.upstream] for lane in settings.lanes}
     return tuple(replace(route, hidden_paths=hidden.get(route.upstream, ())) for route in made)
 
 
@@ -26,7 +29,7 @@ def _route(route: RouteSettings) -> RouteConfig:
         path_prefix=route.path_prefix,
         methods=route.methods,
         headers=tuple(HeaderMatch(header.name, header.value) for header in route.headers),
-        upstream=route.upstream,
+        upstream=route.upstream if route.lane is None else UPSTREAM_PREFIX + route.lane,
         block_score=route.block_score,
         observe=None if route.mode is None else route.mode == "observe",
         domains=route.domains,

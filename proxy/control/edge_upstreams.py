@@ -4,9 +4,12 @@ from pathlib import Path
 
 from proxy.edge.config import EdgeConfig
 from proxy.edge.config_upstreams import EjectionConfig, TargetConfig, UpstreamConfig, UpstreamTlsConfig
-from proxy.settings import Settings
+from proxy.settings import LaneSettings, Settings
+from proxy.settings.lanes import UPSTREAM_PREFIX, lane_socket_name
 from proxy.settings.types import UpstreamUrl
 from proxy.settings.upstreams import DEFAULT_NAME, UpstreamKeys
+
+_LANE_SECONDS = 1.0
 
 
 def to_upstream_configs(settings: Settings, config: EdgeConfig) -> tuple[UpstreamConfig, ...]:
@@ -21,11 +24,31 @@ def to_upstream_configs(settings: Settings, config: EdgeConfig) -> tuple[Upstrea
         )
         for upstream in settings.upstreams
     )
+    named += tuple(_lane(lane, settings) for lane in settings.lanes)
     if any(upstream.name == DEFAULT_NAME for upstream in named):
         return named
     target = _target(settings.upstream.url, 1)
     default = _upstream(DEFAULT_NAME, settings.upstream, (target,), receive_buffer_bytes)
     return named if default == config.default_upstream() else (default, *named)
+
+
+def _lane(lane: LaneSettings, settings: Settings) -> UpstreamConfig:
+    """To a worker a lane is one more upstream, on a unix socket. It has deadlines of its own towards the
+    origin; the worker waits a little longer, so that the lane's answer is the one that is given.
+    """
+    upstream = settings.upstream_named(lane.upstream)
+    head_seconds = lane.head_seconds or upstream.head_seconds + _LANE_SECONDS
+    return UpstreamConfig(
+        name=UPSTREAM_PREFIX + lane.name,
+        targets=(TargetConfig(path=str(settings.state.run / lane_socket_name(lane.name))),),
+        idle_count=upstream.idle_count,
+        idle_seconds=upstream.idle_seconds,
+        connect_seconds=upstream.connect_seconds,
+        head_seconds=head_seconds,
+        read_idle_seconds=upstream.read_idle_seconds + _LANE_SECONDS,
+        write_idle_seconds=upstream.write_idle_seconds + _LANE_SECONDS,
+        receive_buffer_bytes=settings.edge.limits.receive_buffer_bytes,
+    )
 
 
 def _target(url: UpstreamUrl, weight: int) -> TargetConfig:

@@ -197,6 +197,7 @@ def restart_needed(before: Settings, after: Settings) -> tuple[str, ...]:
         ),
         "control.admin_listen": (before.control.admin_listen, after.control.admin_listen),
         "control.ops_listen": (before.control.ops_listen, after.control.ops_listen),
+        "lanes": (_processes(before), _processes(after)),
         "state": (before.state, after.state),
     }
     return tuple(key for key, (old, new) in pairs.items() if old != new)
@@ -204,6 +205,10 @@ def restart_needed(before: Settings, after: Settings) -> tuple[str, ...]:
 
 def _sockets(settings: Settings) -> tuple[tuple[object, ...], ...]:
     return tuple((listener.name, listener.listen, listener.unix_mode) for listener in settings.listeners)
+
+
+def _processes(settings: Settings) -> tuple[tuple[str, int], ...]:
+    return tuple((lane.name, lane.processes) for lane in settings.lanes)
 
 
 def _on_signals(control: Control, options: ControlOptions, stop: asyncio.Event) -> None:

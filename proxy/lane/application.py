@@ -4,12 +4,17 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from aiohttp import web
+from aiohttp.helpers import BaseTimerContext, TimerNoop
+from aiohttp.http import HttpVersion11
+from aiohttp.streams import EmptyStreamReader
 from aiohttp.typedefs import Middleware
 from aiohttp.web_urldispatcher import ResourceRoute, UrlMappingMatchInfo
 
 from proxy.lane.config import LaneConfig
 from proxy.lane.forward import Forwarder
 from proxy.lane.server import require_compiled_parser
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 FORWARDER: Final = web.AppKey("sentra_forwarder", Forwarder)
 
@@ -34,7 +39,7 @@ class _Everything(web.UrlDispatcher):
     def __init__(self) -> None:
         super().__init__()
         resource = self.add_resource("/")
-        self._everything = ResourceRoute("*", _proxy, resource, expect_handler=_no_continue)
+        self._everything = ResourceRoute("*", _proxy, resource, expect_handler=_continue_later)
 
     async def resolve(self, request: web.Request) -> UrlMappingMatchInfo:  # noqa: ARG002  # the signature is aiohttp's
         return UrlMappingMatchInfo({}, self._everything)
@@ -44,8 +49,33 @@ async def _proxy(request: web.Request) -> web.StreamResponse:
     return await request.app[FORWARDER].handle(request)
 
 
-async def _no_continue(request: web.Request) -> None:
+async def _continue_later(request: web.Request) -> None:
     """aiohttp would send `100 Continue` before any middleware has judged the request."""
+    if request.version == HttpVersion11 and request.headers["Expect"].lower() == "100-continue":
+        content = request.content
+        if not isinstance(content, EmptyStreamReader):
+            content._timer = _ContinueOnRead(request)
+
+
+class _ContinueOnRead(TimerNoop):
+    """Says it when somebody first waits for the body, be it a middleware or the proxy.
+
+    A stream enters its timer for each wait; there is no other place that all of its readers pass.
+    """
+
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
+        self._is_said = False
+
+    def __enter__(self) -> BaseTimerContext:
+        request = self._request
+        # Not behind an answer: what is read then is thrown away.
+        is_answered = request.protocol._current_request is None or request.writer.output_size > 0
+        if not self._is_said and not is_answered and not request.content.total_bytes:
+            self._is_said = True
+            if request.transport is not None:
+                request.transport.write(_CONTINUE)
+        return self
 
 
 def _forwarder_of(config: LaneConfig) -> Callable[[web.Application], AsyncIterator[None]]:

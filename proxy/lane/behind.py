@@ -5,7 +5,7 @@ import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -14,6 +14,9 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.lane import replies
+
+if TYPE_CHECKING:
+    from proxy.lane.connection import LaneProtocol
 
 _CREDENTIALS: Final = struct.Struct("iII")
 _SCHEMES: Final = frozenset({"http", "https"})
@@ -68,8 +71,11 @@ class EdgeRequests:
         return request
 
 
-class Bounded:
-    """A handler that runs so many times at once; a request beyond is answered 503 at once."""
+class LaneHandler:
+    """Runs an application's handler so many times at once, then sends the answer that it hands back unsent.
+
+    A middleware gets the head of an answer while nothing of it is out, and may change it or give another one.
+    """
 
     __slots__ = ("_handler", "_limit", "running_count")
 
@@ -83,7 +89,15 @@ class Bounded:
             close = not request.content.is_eof()
             return replies.problem(503, replies.request_id_of(request), close=close)
         self.running_count += 1
+        # The same for every clone of the request.
+        connection = cast("LaneProtocol", request.protocol)
         try:
-            return await self._handler(request)
+            response = await self._handler(request)
+            if connection.held is not None and connection.held.response is response:
+                response = await connection.held.finish()
+            return response
         finally:
             self.running_count -= 1
+            held, connection.held = connection.held, None
+            if held is not None:
+                await held.close()

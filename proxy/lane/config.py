@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from proxy.edge.config import EdgeConfig
+from proxy.edge.config_upstreams import TargetConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,8 @@ class LaneConfig:
 
     upstream_host: str = "127.0.0.1"
     upstream_port: int = 8070
+    targets: tuple[TargetConfig, ...] = ()
+    """Instead of that one host and port."""
     upstream_host_header: str | None = None
     upstream_idle_count: int = 256
     upstream_idle_seconds: float = 15.0
@@ -40,10 +43,14 @@ class LaneConfig:
     drain_seconds: float = 30.0
     connection_count: int = 20000
     is_behind_edge: bool = False
-    concurrency_count: int = 0
-    """Requests at a time; one more is answered 503."""
+    concurrency_count: int = 256
+    """Behind the edge: requests at a time; one more is answered 503."""
     read_bytes: int = 1048576
     """Largest body that a middleware may read whole; beyond it aiohttp answers 413."""
+
+    @property
+    def all_targets(self) -> tuple[TargetConfig, ...]:
+        return self.targets or (TargetConfig(host=self.upstream_host, port=self.upstream_port),)
 
     @classmethod
     def of_edge(cls, config: EdgeConfig) -> "LaneConfig":

@@ -16,6 +16,7 @@ from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 
 from proxy.lane import behind, errors, replies
 from proxy.lane.config import LaneConfig
+from proxy.lane.passing import Passing
 from proxy.lane.response import is_last, reset
 
 _log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class LaneProtocol(RequestHandler):
         "_lingering",
         "_lingering_bytes",
         "_unparsed",
+        "held",
         "is_draining",
     )
 
@@ -67,6 +69,8 @@ class LaneProtocol(RequestHandler):
         # aiohttp counts the requests; it has no state that says "between two of them".
         self._answered_count = 0
         self.is_draining = False
+        # What a handler behind the edge has handed back unsent.
+        self.held: Passing | None = None
         # A refused request's body, and how much more of it may come.
         self._lingering: StreamReader | None = None
         self._lingering_bytes = 0
@@ -189,6 +193,12 @@ class LaneProtocol(RequestHandler):
         self.force_close()
 
     # ------------------------------------------------------------ what is answered
+
+    async def hold(self, passing: Passing) -> None:
+        """Until the middlewares are through. A middleware that has asked twice gets the last answer sent."""
+        earlier, self.held = self.held, passing
+        if earlier is not None:
+            await earlier.close()
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

@@ -102,10 +102,12 @@ class GuardedConnector(TCPConnector):
         self,
         *,
         idle_count: int = 256,
+        unix_path: str | None = None,
         **settings: Any,  # noqa: ANN401  # the arguments of TCPConnector, passed through
     ) -> None:
         super().__init__(**settings)
         self._idle_count = idle_count
+        self._unix_path = unix_path
         self._skips_pool = False
         # There is no public way to name the class of the connections.
         self._factory = functools.partial(  # type: ignore[assignment]  # a partial of the subclass
@@ -119,6 +121,15 @@ class GuardedConnector(TCPConnector):
         # The base class asks `_get` before it first suspends, so the flag cannot leak into another task.
         self._skips_pool = fresh
         return await super().connect(req, traces, timeout)
+
+    async def _create_connection(
+        self, req: ClientRequest, traces: "list[Trace]", timeout: "ClientTimeout"
+    ) -> ResponseHandler:
+        if self._unix_path is None:
+            return await super()._create_connection(req, traces, timeout)
+        # The time limit of `connect` is around this call already.
+        _, protocol = await self._loop.create_unix_connection(self._factory, self._unix_path)
+        return protocol
 
     async def _get(self, key: "ConnectionKey", traces: "list[Trace]") -> Connection | None:
         if self._skips_pool:

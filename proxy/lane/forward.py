@@ -11,18 +11,18 @@ from typing import Final
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11, RawResponseMessage
-from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestPayloadError
 
-from proxy.lane import errors, heads, replies
+from proxy.edge.config_upstreams import HOST_OF_TARGET
+from proxy.lane import errors, heads, replies, upload
 from proxy.lane.config import LaneConfig
+from proxy.lane.connection import LaneProtocol
 from proxy.lane.identity import Forwarding, TrustedProxies, canonical, identify
 from proxy.lane.middleware import CLIENT, JUDGED
-from proxy.lane.response import PassedResponse, reset
+from proxy.lane.passing import Passing, answer_to, end
+from proxy.lane.response import PassedResponse
 from proxy.lane.upstream import Upstream, UpstreamExchange
 
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
-_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Forwarder:
@@ -52,35 +52,54 @@ class Forwarder:
             await upstream.close()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Behind the edge the answer is handed back unsent, so that middlewares may change its head."""
         try:
-            return await self._forward(request)
-        except errors.AnswerCutError:
-            reset(request.transport)
-            # aiohttp would answer an exception with a page; the connection is gone, so is the reason to go
-            # on.
-            raise
+            passing = await self._begin(request)
         except errors.LaneError as error:
-            # Nothing pipelined behind a bad request is looked at (RFC 9112 section 11.2).
-            close = isinstance(error, errors.RequestError) or not request.content.is_eof()
-            return replies.problem(error.status, replies.request_id_of(request), close=close)
+            return answer_to(request, error)
+        if self._config.is_behind_edge and isinstance(request.protocol, LaneProtocol):
+            await request.protocol.hold(passing)
+            return passing.response
+        return await passing.finish()
 
-    async def _forward(self, request: web.Request) -> web.StreamResponse:
+    async def _begin(self, request: web.Request) -> Passing:
+        """Send the request, until the head of the answer is here. The caller closes what it gets."""
         facts, head = self._head_for(request)
         body = _complete_body(request)
-        exchange = await self._upstream.open(fresh=False)
+        for is_fresh in (False, True):
+            exchange = await self._upstream.open(fresh=is_fresh)
+            try:
+                return await self._attempt(request, facts, head, body, exchange)
+            except errors.UpstreamStaleError:
+                if is_fresh or request.method not in _IDEMPOTENT or facts.length or facts.is_chunked:
+                    raise
+        raise RuntimeError("invariant: a fresh connection is not stale")
+
+    async def _attempt(
+        self,
+        request: web.Request,
+        facts: heads.RequestFacts,
+        head: bytes,
+        body: bytes | None,
+        exchange: UpstreamExchange,
+    ) -> Passing:
+        task = None
         try:
-            return await self._exchange(request, facts, head, body, exchange)
-        except errors.UpstreamStaleError:
-            exchange.close()
-            if request.method not in _IDEMPOTENT or facts.length or facts.is_chunked:
-                raise
-        finally:
-            exchange.close()
-        exchange = await self._upstream.open(fresh=True)
-        try:
-            return await self._exchange(request, facts, head, body, exchange)
-        finally:
-            exchange.close()
+            if self._config.upstream_host_header == HOST_OF_TARGET:
+                head = _with_host(head, exchange.target_host)
+            framed = b"" if body is None else upload.frame(body, is_chunked=facts.is_chunked, is_last=True)
+            exchange.send_head(head, framed, has_more=body is None, expects_body=request.method != "HEAD")
+            if body is None:
+                task = asyncio.create_task(upload.send(request, facts, exchange, self._config))
+            message, answer, length = await exchange.read_head(
+                lambda interim: _pass_interim(request, interim)
+            )
+        except BaseException:
+            await end(exchange, task)
+            raise
+        fields = heads.response_fields(message.raw_headers)
+        response = PassedResponse(message.code, message.reason, fields, length)
+        return Passing(request, response, message, answer, exchange, task)
 
     def _head_for(self, request: web.Request) -> tuple[heads.RequestFacts, bytes]:
         """What the codec has made of it, or our own head when there was no gate or a middleware has changed
@@ -98,7 +117,7 @@ class Forwarder:
             raise errors.RequestError(413)
         if body is not None:
             # A middleware has read the body: it goes out as one piece of known length.
-            facts = replace(facts, is_chunked=False, length=len(body), expects_continue=False)
+            facts = replace(facts, is_chunked=False, length=len(body))
         host = self._host or facts.host
         if self._config.is_behind_edge:
             return facts, heads.render_passed(request.method, facts, fields, host)
@@ -121,125 +140,17 @@ class Forwarder:
             extra=replies.extra_fields(request) if judged is None else judged.own_fields(),
         )
 
-    async def _exchange(
-        self,
-        request: web.Request,
-        facts: heads.RequestFacts,
-        head: bytes,
-        body: bytes | None,
-        exchange: UpstreamExchange,
-    ) -> web.StreamResponse:
-        framed = b"" if body is None else _frame(body, is_chunked=facts.is_chunked, is_last=True)
-        exchange.send_head(head, framed, has_more=body is None, expects_body=request.method != "HEAD")
-        upload = None
-        if body is None:
-            upload = asyncio.create_task(self._upload(request, facts, exchange))
-        try:
-            message, answer, length = await exchange.read_head(
-                lambda interim: _pass_interim(request, interim)
-            )
-            response = PassedResponse(
-                message.code, message.reason, heads.response_fields(message.raw_headers), length
-            )
-            if upload is not None and not upload.done():
-                # An answer before the request's end: what is left of the request may never be read.
-                response.force_close()
-            await self._stream(request, response, answer)
-            exchange.finish(message, request_is_complete=upload is None or _succeeded(upload))
-            return response
-        finally:
-            if upload is not None:
-                upload.cancel()
-                await asyncio.wait((upload,))
-
-    async def _stream(self, request: web.Request, response: PassedResponse, answer: StreamReader) -> None:
-        """Copy the answer. From the head on there is one way left to report an error: AnswerCutError."""
-        try:
-            await response.prepare(request)
-        except ValueError as error:
-            raise errors.MalformedAnswerError(str(error)) from error
-        try:
-            if answer.is_eof():
-                # Complete already: head, body and last chunk leave in one write.
-                await response.write_eof(answer.read_nowait())
-                return
-            response.send_head()
-            while data := await answer.readany():
-                await response.write(data)
-        except ConnectionError:
-            raise
-        except Exception as error:
-            raise errors.AnswerCutError(repr(error)) from error
-        await response.write_eof()
-
-    async def _upload(
-        self, request: web.Request, facts: heads.RequestFacts, exchange: UpstreamExchange
-    ) -> None:
-        """Copy the request's body. Errors wake up the reader of the answer, which owns the exchange."""
-        try:
-            await self._copy_body(request, facts, exchange)
-        except errors.UpstreamError:
-            # The upstream may have answered before it stopped reading: the reader of the answer finds out.
-            raise
-        except errors.LaneError as error:
-            exchange.fail(error)
-            raise
-        exchange.request_sent()
-
-    async def _copy_body(
-        self, request: web.Request, facts: heads.RequestFacts, exchange: UpstreamExchange
-    ) -> None:
-        content, limit, count = request.content, self._config.body_bytes, 0
-        pace = _Pace(self._config)
-        if facts.expects_continue and not content.total_bytes and request.transport is not None:
-            # Only now: a denied client must not be told to send.
-            request.transport.write(_CONTINUE)
-        try:
-            async with asyncio.timeout(None) as deadline:
-                loop = asyncio.get_running_loop()
-                while True:
-                    started = loop.time()
-                    deadline.reschedule(started + pace.seconds_for(count))
-                    data = await content.readany()
-                    deadline.reschedule(None)
-                    pace.waited_seconds += loop.time() - started
-                    if not data:
-                        break
-                    count += len(data)
-                    if limit and count > limit:
-                        raise errors.RequestError(413)
-                    await exchange.send_body(_frame(data, is_chunked=facts.is_chunked, is_last=False))
-        except RequestPayloadError as error:
-            raise errors.RequestError(400) from error
-        except TimeoutError as error:
-            raise errors.RequestError(408) from error
-        if facts.is_chunked:
-            await exchange.send_body(b"0\r\n\r\n")
-
-
-class _Pace:
-    """How long the next piece of a request's body may take.
-
-    Only time spent waiting for the client counts: an upstream that does not read is not the client's fault.
-    """
-
-    __slots__ = ("_idle_seconds", "_minimum_per_second", "waited_seconds")
-
-    def __init__(self, config: LaneConfig) -> None:
-        self._idle_seconds = config.body_idle_seconds
-        self._minimum_per_second = config.minimum_body_bytes_per_second
-        self.waited_seconds = 0.0
-
-    def seconds_for(self, count: int) -> float:
-        """After `count` bytes. The first `body_idle_seconds` are free; from then on the rate must hold."""
-        if not self._minimum_per_second:
-            return self._idle_seconds
-        earned = max(self._idle_seconds, count / self._minimum_per_second)
-        return min(self._idle_seconds, max(0.0, earned - self.waited_seconds))
-
 
 def _host_of(config: LaneConfig) -> bytes | None:
-    return None if config.upstream_host_header is None else config.upstream_host_header.encode("ascii")
+    """What is sent instead of the client's Host."""
+    given = config.upstream_host_header
+    return None if given in (None, HOST_OF_TARGET) else given.encode("ascii")
+
+
+def _with_host(head: bytes, host: bytes) -> bytes:
+    """Host is the second line of every head that we make."""
+    start = head.index(b"\r\n") + 2
+    return head[:start] + b"Host: " + host + head[head.index(b"\r\n", start) :]
 
 
 def _complete_body(request: web.Request) -> bytes | None:
@@ -251,13 +162,6 @@ def _complete_body(request: web.Request) -> bytes | None:
     return None
 
 
-def _frame(data: bytes, *, is_chunked: bool, is_last: bool) -> bytes:
-    if not is_chunked:
-        return data
-    chunk = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-    return chunk + b"0\r\n\r\n" if is_last else chunk
-
-
 def _pass_interim(request: web.Request, interim: RawResponseMessage) -> None:
     """RFC 9110 section 15.2: 1xx answers go through, except to HTTP/1.0 clients. A 100 is ours to send, not
     theirs.
@@ -267,7 +171,3 @@ def _pass_interim(request: web.Request, interim: RawResponseMessage) -> None:
     fields = heads.response_fields(interim.raw_headers)
     decoded = [(name.decode("ascii"), value.decode("utf-8", "surrogateescape")) for name, value in fields]
     request.transport.write(heads.render_response(HttpVersion11, interim.code, interim.reason, decoded))
-
-
-def _succeeded(task: asyncio.Task[None]) -> bool:
-    return task.done() and not task.cancelled() and task.exception() is None

@@ -64,7 +64,6 @@ class RequestFacts:
     host: bytes
     is_chunked: bool
     length: int | None
-    expects_continue: bool
     is_version_10: bool = False
 
 
@@ -92,8 +91,7 @@ def read_request(
     # HTTP/1.0 clients may leave Host out; the upstream speaks 1.1 and may not.
     host = host or b"localhost"
     is_version_10 = version == HttpVersion10
-    expects_continue = bool(expectations) and not is_version_10
-    return RequestFacts(target, host, is_chunked, length, expects_continue, is_version_10)
+    return RequestFacts(target, host, is_chunked, length, is_version_10)
 
 
 def _read_target(method: str, path: str, named: dict[bytes, list[bytes]]) -> tuple[bytes, bytes]:

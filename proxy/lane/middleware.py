@@ -149,7 +149,6 @@ def _judged(request: web.Request, action: int, out: bytes, body_kind: int, lengt
         host=b"",
         is_chunked=body_kind == BODY_CHUNKED,
         length=length if body_kind == BODY_LENGTH else None,
-        expects_continue=expects,
     )
     return JudgedHead(request._message, out, facts, bool(action & UPGRADE))
 

@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import http_parser, web
 from aiohttp.web_protocol import RequestHandler
 
-from proxy.lane.behind import Bounded, EdgeRequests
+from proxy.lane.behind import EdgeRequests, LaneHandler
 from proxy.lane.config import LaneConfig
 from proxy.lane.connection import Hooks, LaneProtocol
 from proxy.lane.upstream import READ_BUFFER_BYTES
@@ -37,9 +37,8 @@ class LaneRunner(web.AppRunner):
         stock = await super()._make_server()
         config = self._config
         handler, factory = stock.request_handler, stock.request_factory
-        if config.concurrency_count:
-            handler = Bounded(handler, config.concurrency_count)
         if config.is_behind_edge:
+            handler = LaneHandler(handler, config.concurrency_count)
             factory = EdgeRequests(config.read_bytes)
         server = _LaneServer(
             handler,

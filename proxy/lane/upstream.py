@@ -7,17 +7,19 @@ by us.
 """
 
 import asyncio
+import itertools
 import socket
 from collections.abc import Callable
 from typing import Final
 
-from aiohttp import ClientRequest, ClientTimeout
+from aiohttp import ClientError, ClientRequest, ClientTimeout
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http import HttpVersion11, RawResponseMessage
 from aiohttp.streams import StreamReader
 from yarl import URL
 
+from proxy.edge.config_upstreams import TargetConfig
 from proxy.lane import errors, heads
 from proxy.lane.config import LaneConfig
 from proxy.lane.connector import GuardedConnector, UpstreamProtocol
@@ -28,42 +30,74 @@ _JOIN_BYTES: Final = 16384
 
 
 class Upstream:
-    """The target of a lane and its pool. Made inside the running loop, closed by its owner."""
+    """The targets of a lane, each with its pool. Made inside the running loop, closed by its owner."""
 
     def __init__(self, config: LaneConfig) -> None:
         self._config = config
-        self._receive_buffer_bytes = config.receive_buffer_bytes
-        self._connector = GuardedConnector(
-            limit=0,
-            keepalive_timeout=config.upstream_idle_seconds,
-            idle_count=config.upstream_idle_count,
-            socket_factory=self._make_socket,
-            ttl_dns_cache=10,
-        )
-        # Only its address is used, to connect and as the key of the pool.
-        url = URL.build(scheme="http", host=config.upstream_host, port=config.upstream_port)
-        self._address = ClientRequest("GET", url, loop=asyncio.get_running_loop())
-        self._timeout = ClientTimeout(total=None, connect=config.upstream_connect_seconds)
+        self._pools = [_Pool(target, config) for target in config.all_targets]
+        # Each as often as its weight says, spread: a, b, a rather than a, a, b.
+        turns = [
+            ((number + 0.5) / pool.target.weight, pool)
+            for pool in self._pools
+            for number in range(pool.target.weight)
+        ]
+        self._turns = itertools.cycle([pool for _, pool in sorted(turns, key=lambda turn: turn[0])])
 
     def configure(self, config: LaneConfig) -> bool:
-        """False when the change needs another pool."""
+        """False when the change needs other pools."""
         if _pool_settings(config) != _pool_settings(self._config):
             return False
         self._config = config
         return True
 
     async def close(self) -> None:
-        await self._connector.close()
+        for pool in self._pools:
+            await pool.connector.close()
 
     async def open(self, *, fresh: bool) -> "UpstreamExchange":
-        """A connection from the pool or, when `fresh`, a new one. Raises UpstreamError or
-        UpstreamTimeoutError.
+        """A connection from the pool or, when `fresh`, a new one; to the next target that can be reached.
+
+        Raises UpstreamError or UpstreamTimeoutError when none of them can.
         """
-        try:
-            connection = await self._connector.connect(self._address, [], self._timeout, fresh=fresh)
-        except Exception as error:  # mapped, never swallowed
-            raise errors.from_upstream(error, is_reused=False) from error
-        return UpstreamExchange(connection, self._config)
+        tried: set[_Pool] = set()
+        while True:
+            pool = next(self._turns)
+            if pool in tried:
+                continue
+            tried.add(pool)
+            try:
+                connection = await pool.connect(fresh=fresh)
+            except Exception as error:
+                if len(tried) < len(self._pools) and isinstance(error, (OSError, ClientError)):
+                    continue
+                raise errors.from_upstream(error, is_reused=False) from error
+            return UpstreamExchange(connection, self._config, pool.host)
+
+
+class _Pool:
+    """Connections to one target."""
+
+    def __init__(self, target: TargetConfig, config: LaneConfig) -> None:
+        self.target = target
+        self._receive_buffer_bytes = config.receive_buffer_bytes
+        self.connector = GuardedConnector(
+            limit=0,
+            keepalive_timeout=config.upstream_idle_seconds,
+            idle_count=config.upstream_idle_count,
+            unix_path=target.path or None,
+            socket_factory=self._make_socket,
+            ttl_dns_cache=10,
+        )
+        # Only its address is used, to connect and as the key of the pool.
+        url = URL.build(scheme="http", host=target.host or "localhost", port=target.port or 80)
+        self._address = ClientRequest("GET", url, loop=asyncio.get_running_loop())
+        self._timeout = ClientTimeout(total=None, connect=config.upstream_connect_seconds)
+        name = f"[{target.host}]" if ":" in target.host else target.host or "localhost"
+        # The target by its own name, for `host_header = "target"`.
+        self.host = (name if target.port in (0, 80) else f"{name}:{target.port}").encode("ascii")
+
+    async def connect(self, *, fresh: bool) -> Connection:
+        return await self.connector.connect(self._address, [], self._timeout, fresh=fresh)
 
     def _make_socket(self, address: tuple[int, int, int, str, object]) -> socket.socket:
         made = socket.socket(address[0], address[1], address[2])
@@ -75,8 +109,7 @@ class Upstream:
 
 def _pool_settings(config: LaneConfig) -> tuple[object, ...]:
     return (
-        config.upstream_host,
-        config.upstream_port,
+        config.all_targets,
         config.upstream_idle_seconds,
         config.upstream_idle_count,
         config.upstream_connect_seconds,
@@ -89,15 +122,16 @@ class UpstreamExchange:
     must run.
     """
 
-    __slots__ = ("_config", "_connection", "_protocol", "is_reused")
+    __slots__ = ("_config", "_connection", "_protocol", "is_reused", "target_host")
 
-    def __init__(self, connection: Connection, config: LaneConfig) -> None:
+    def __init__(self, connection: Connection, config: LaneConfig, target_host: bytes) -> None:
         protocol = connection.protocol
         if protocol is None:
             raise errors.UpstreamError("connection lost before its use")
         self._connection = connection
         self._protocol: ResponseHandler = protocol
         self._config = config
+        self.target_host = target_host
         self.is_reused: bool = getattr(protocol, "use_count", 0) > 0
 
     def send_head(self, head: bytes, body: bytes, *, has_more: bool, expects_body: bool) -> None:

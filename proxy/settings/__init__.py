@@ -1,5 +1,6 @@
 """One TOML file and the environment -> frozen, checked settings."""
 
+from proxy.settings.lanes import LaneSettings
 from proxy.settings.listeners import ListenerSettings, ListenerTlsSettings
 from proxy.settings.load import default_config_path, load_settings, locate
 from proxy.settings.model import (
@@ -17,6 +18,7 @@ __all__ = [
     "BlocklistSettings",
     "ControlSettings",
     "EdgeSettings",
+    "LaneSettings",
     "ListSettings",
     "ListenerSettings",
     "ListenerTlsSettings",

@@ -6,6 +6,7 @@ A validator of the model can only blame its own section; here a fault gets the l
 from collections.abc import Iterator
 
 from proxy.settings.cross_listeners import listener_faults
+from proxy.settings.lanes import UPSTREAM_PREFIX
 from proxy.settings.model import Settings
 from proxy.settings.toml_lines import KeyPath
 from proxy.settings.types import UpstreamUrl
@@ -21,6 +22,7 @@ def cross_faults(settings: Settings) -> Iterator[Fault]:
     yield from _engine(settings)
     yield from _route_names(settings)
     yield from _route_upstreams(settings)
+    yield from _lanes(settings)
     yield from _drop_score(settings)
     yield from _rate_limit_names(settings)
 
@@ -72,7 +74,11 @@ def _upstream_keys(settings: Settings) -> Iterator[Fault]:
 def _engine(settings: Settings) -> Iterator[Fault]:
     if settings.edge.engine == "aiohttp":
         rule = "needs edge.engine 'native'; 'aiohttp' knows [upstream] alone"
-        for key, given in (("upstreams", settings.upstreams), ("routes", settings.routes)):
+        for key, given in (
+            ("upstreams", settings.upstreams),
+            ("routes", settings.routes),
+            ("lanes", settings.lanes),
+        ):
             if given:
                 yield (key, 0), rule
         if settings.upstream.url.scheme != "http":
@@ -81,6 +87,32 @@ def _engine(settings: Settings) -> Iterator[Fault]:
 
 def upstream_names(settings: Settings) -> frozenset[str]:
     return frozenset({DEFAULT_NAME, *(upstream.name for upstream in settings.upstreams)})
+
+
+def _lanes(settings: Settings) -> Iterator[Fault]:
+    seen: set[str] = set()
+    known = upstream_names(settings)
+    for index, lane in enumerate(settings.lanes):
+        if lane.name in seen:
+            yield ("lanes", index, "name"), f"{lane.name!r} is another lane's name too; routes could not tell"
+        seen.add(lane.name)
+        if lane.upstream not in known:
+            yield (
+                ("lanes", index, "upstream"),
+                f"there is no upstream {lane.upstream!r}; there is {', '.join(sorted(known))}",
+            )
+        elif any(url.scheme == "https" for url in settings.upstream_urls(lane.upstream)):
+            yield (
+                ("lanes", index, "upstream"),
+                f"{lane.upstream!r} is reached over TLS; a lane's upstream is http:// or unix:",
+            )
+    for index, route in enumerate(settings.routes):
+        if route.lane is not None and route.lane not in seen:
+            there = f"there is {', '.join(sorted(seen))}" if seen else "write a table [[lanes]]"
+            yield ("routes", index, "lane"), f"there is no lane {route.lane!r}; {there}"
+    for index, upstream in enumerate(settings.upstreams):
+        if upstream.name.startswith(UPSTREAM_PREFIX):
+            yield ("upstreams", index, "name"), f"must not begin with {UPSTREAM_PREFIX}: such are the lanes"
 
 
 def _drop_score(settings: Settings) -> Iterator[Fault]:

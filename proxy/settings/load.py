@@ -203,9 +203,14 @@ def _with_absolute_paths(settings: Settings, base: Path, places: _Places) -> Set
         for token in settings.control.tokens
     )
     control = settings.control.model_copy(update={"tokens": tokens})
+    lanes = tuple(
+        lane.model_copy(update={"python_path": tuple(base / path for path in lane.python_path)})
+        for lane in settings.lanes
+    )
     return settings.model_copy(
         update={
             "lists": lists,
+            "lanes": lanes,
             "listeners": _absolute_listeners(settings, base, places),
             "upstream": with_absolute_files(settings.upstream, base),
             "upstreams": tuple(with_absolute_files(upstream, base) for upstream in settings.upstreams),

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from proxy.settings.access_log import AccessLogSettings
+from proxy.settings.lanes import MOST_LANES, LaneSettings
 from proxy.settings.listeners import ListenerSettings
 from proxy.settings.rate_limits import RateLimitingSettings, RateLimits
 from proxy.settings.routes import MOST_ROUTES, RouteSettings
@@ -30,7 +31,13 @@ from proxy.settings.types import (
     TokenSecret,
     is_loopback,
 )
-from proxy.settings.upstreams import MOST_UPSTREAMS, NamedUpstreamSettings, UpstreamSettings
+from proxy.settings.upstreams import (
+    DEFAULT_NAME,
+    MOST_UPSTREAMS,
+    NamedUpstreamSettings,
+    UpstreamKeys,
+    UpstreamSettings,
+)
 
 ENVIRONMENT_PREFIX = "SENTRA_"
 
@@ -240,6 +247,7 @@ class Settings(BaseSettings):
     upstream: UpstreamSettings = UpstreamSettings()
     upstreams: Annotated[tuple[NamedUpstreamSettings, ...], Field(max_length=MOST_UPSTREAMS)] = ()
     routes: Annotated[tuple[RouteSettings, ...], Field(max_length=MOST_ROUTES)] = ()
+    lanes: Annotated[tuple[LaneSettings, ...], Field(max_length=MOST_LANES)] = ()
     lists: tuple[ListSettings, ...] = ()
     blocklist: BlocklistSettings = BlocklistSettings()
     control: ControlSettings = ControlSettings()
@@ -247,6 +255,22 @@ class Settings(BaseSettings):
     sight: SightSettings = SightSettings()
     log: LogSettings = LogSettings()
     access_log: AccessLogSettings = AccessLogSettings()
+
+    def upstream_named(self, name: str) -> UpstreamKeys:
+        """[upstream] or one of [[upstreams]]. Raises KeyError."""
+        for upstream in self.upstreams:
+            if upstream.name == name:
+                return upstream
+        if name != DEFAULT_NAME:
+            raise KeyError(name)
+        return self.upstream
+
+    def upstream_urls(self, name: str) -> tuple[UpstreamUrl, ...]:
+        """Of its targets. Raises KeyError."""
+        upstream = self.upstream_named(name)
+        if isinstance(upstream, NamedUpstreamSettings):
+            return tuple(target.url for target in upstream.targets)
+        return (self.upstream.url,)
 
     @field_validator("lists")
     @classmethod

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from proxy.settings.lanes import LaneName
 from proxy.settings.rate_limits import RateLimits
 from proxy.settings.section import Section
 from proxy.settings.types import (
@@ -63,6 +64,7 @@ class RouteSettings(Section):
     methods: tuple[MethodToken, ...] = ()
     headers: tuple[HeaderMatchSettings, ...] = ()
     upstream: SourceName = "default"
+    lane: LaneName | None = None
     block_score: Score | None = None
     mode: Literal["enforce", "observe"] | None = None
     domains: tuple[DomainSubject, ...] | None = None
@@ -89,4 +91,8 @@ class RouteSettings(Section):
             raise ValueError(f"route {self.name!r} has path and path_prefix; it can have one of them")
         if self.redirect is not None and self.respond is not None:
             raise ValueError(f"route {self.name!r} has redirect and respond; it can have one of them")
+        elsewhere = [name for name in ("lane", "redirect", "respond") if getattr(self, name) is not None]
+        if self.lane is not None and ("upstream" in self.model_fields_set or len(elsewhere) > 1):
+            others = " and ".join([*elsewhere, *({"upstream"} & self.model_fields_set)])
+            raise ValueError(f"route {self.name!r} has {others}; it can have one of them")
         return self

@@ -6,6 +6,7 @@ the others. Who has loaded settings to make the options leaves them behind with 
 """
 
 from proxy.supervisor.options import (
+    LaneOptions,
     ListenerAddress,
     Programs,
     SupervisorOptions,
@@ -15,6 +16,7 @@ from proxy.supervisor.options import (
 from proxy.supervisor.start import become, run
 
 __all__ = [
+    "LaneOptions",
     "ListenerAddress",
     "Programs",
     "SupervisorOptions",

@@ -38,7 +38,17 @@ class Programs:
     control: tuple[str, ...] = field(default_factory=lambda: python_module("proxy.control"))
     edge: tuple[str, ...] = field(default_factory=lambda: python_module("proxy.edge"))
     lane: tuple[str, ...] = field(default_factory=lambda: python_module("proxy.lane"))
+    lane_process: tuple[str, ...] = field(default_factory=lambda: python_module("proxy.lane.process"))
     gateway: tuple[str, ...] = field(default_factory=lambda: python_module("proxy.demo_gateway"))
+
+
+@dataclass(frozen=True, slots=True)
+class LaneOptions:
+    """One of `[[lanes]]`: so many processes on one unix socket in the runtime directory."""
+
+    name: str
+    socket_name: str
+    process_count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,7 @@ class SupervisorOptions:
     worker_count: int
     listeners: tuple[ListenerAddress, ...] = ()
     limit_entry_count: int = 65536
+    lanes: tuple[LaneOptions, ...] = ()
     engine: Literal["native", "aiohttp"] = "native"
     config_path: Path | None = None
     control_listen: tuple[Address, ...] = ()
@@ -92,6 +103,7 @@ class SupervisorOptions:
             | {
                 "runtime_directory": Path(values["runtime_directory"]),
                 "listeners": tuple(ListenerAddress(**listener) for listener in values["listeners"]),
+                "lanes": tuple(LaneOptions(**lane) for lane in values["lanes"]),
                 "config_path": Path(values["config_path"]) if values["config_path"] else None,
                 "gateway_listen": _address(values["gateway_listen"]) if values["gateway_listen"] else None,
                 "ready_command": tuple(values["ready_command"]),

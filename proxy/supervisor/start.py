@@ -13,6 +13,7 @@ from fastmatch._native import Segment
 from proxy.errors import ConfigError
 from proxy.supervisor.child import ChildSpec
 from proxy.supervisor.desk import Estate
+from proxy.supervisor.lanes import describe_lanes, lane_addresses
 from proxy.supervisor.loop import CONTROL, Hooks, Supervisor, Times
 from proxy.supervisor.messages import SOCKET_NAME
 from proxy.supervisor.options import ListenerAddress, SupervisorOptions, child_environment, python_module
@@ -53,12 +54,25 @@ def run(options: SupervisorOptions) -> int:
         if options.takes_over:
             takeover = Takeover.begin(options.runtime_directory)
             lock = takeover.lock_descriptor
-            listeners = adopt_listeners(options.edge_addresses, options.worker_count, takeover.listeners)
+            listeners, lanes = _adopt_all(options, takeover.listeners)
         else:
             _probe_all(options)
             lock = _lock_runtime_directory(options.runtime_directory)
             listeners = open_listeners(options.edge_addresses, options.worker_count)
-        return _supervise(options, listeners, lock, takeover, sockets)
+            (lanes,) = open_listeners(lane_addresses(options), 1)
+        return _supervise(options, listeners, lanes, lock, takeover, sockets)
+
+
+def _adopt_all(
+    options: SupervisorOptions, handed: Sequence[Opened]
+) -> tuple[list[list[Opened]], list[Opened]]:
+    """(the edge's, by worker slot; the lanes') of what another supervisor has handed over."""
+    addresses = lane_addresses(options)
+    paths = {address.path for address in addresses}
+    others = [opened for opened in handed if opened.path not in paths]
+    listeners = adopt_listeners(options.edge_addresses, options.worker_count, others)
+    (lanes,) = adopt_listeners(addresses, 1, [opened for opened in handed if opened.path in paths])
+    return listeners, lanes
 
 
 def _probe_all(options: SupervisorOptions) -> None:
@@ -70,15 +84,17 @@ def _probe_all(options: SupervisorOptions) -> None:
 def _supervise(
     options: SupervisorOptions,
     listeners: Sequence[Sequence[Opened]],
+    lanes: Sequence[Opened],
     lock: int,
     takeover: Takeover | None,
     sockets: ExitStack,
 ) -> int:
     directory = options.runtime_directory
-    for opened in _flat(listeners):
+    every = (*_flat(listeners), *lanes)
+    for opened in every:
         sockets.enter_context(opened.socket)
     segment = Segment.create(options.worker_count, limit_entry_count=options.limit_entry_count)
-    specs = describe(options, listeners, segment.fileno())
+    specs = [*describe(options, listeners, segment.fileno()), *describe_lanes(options, lanes)]
     if takeover is not None:
         takeover.stop_control()
         if takeover.is_alone:
@@ -89,7 +105,7 @@ def _supervise(
         on_leaving=_leaving_hook(sockets, lock),
     )
     estate = Estate(
-        listeners=tuple(_flat(listeners)),
+        listeners=every,
         lock_descriptor=lock,
         successor_command=options.successor_command,
         python_path=options.python_path,

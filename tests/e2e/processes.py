@@ -207,12 +207,16 @@ directory = "state"
 """
         )
 
-    def start(self) -> Process:
+    def spawn(self) -> Process:
+        """Without waiting."""
         command = [sys.executable, "-m", "proxy", "run", "--config", str(self.config_path)]
+        self.running = Process(command, self.folder / "log", clean_environment(), self.folder)
+        return self.running
+
+    def start(self) -> Process:
         log_path = self.folder / "log"
         earlier = log_path.read_text().count("supervisor_ready") if log_path.exists() else 0
-        self.running = Process(command, log_path, clean_environment(), self.folder)
-        running = self.running
+        running = self.spawn()
         wait_until(
             lambda: running.process.poll() is not None or running.log().count("supervisor_ready") > earlier,
             "the program is ready",

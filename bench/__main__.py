@@ -27,6 +27,7 @@ NAMES = (
     "tls",
     "latency",
     "idle",
+    "lane",
 )
 _PROGRAMS: dict[str, tuple[str, ...]] = {
     "lookup": (),
@@ -37,6 +38,7 @@ _PROGRAMS: dict[str, tuple[str, ...]] = {
     "tls": ("nginx", "haproxy", "wrk", "taskset", "openssl"),
     "idle": ("nginx", "haproxy", "wrk", "taskset", "openssl"),
     "latency": ("nginx", "haproxy", "taskset"),
+    "lane": ("nginx", "wrk", "taskset"),
     "proxy": ("nginx", "haproxy", "wrk", "taskset"),
 }
 _PACKAGES = {

@@ -15,13 +15,14 @@ from typing import Literal
 from bench import entries
 from bench.harness import Subject
 from bench.load import Load
-from bench.peers import certificate, haproxy, nginx, sentra
+from bench.peers import certificate, haproxy, lane, nginx, sentra
 from bench.peers.certificate import Pair
 from bench.processes import NotReadyError, Process, cores, free_port, running
 from bench.report import Report
 
 ENTRY_COUNT = 1_000_000
 _LIST_SECONDS = 120.0
+_FRONT_SECONDS = 20.0
 
 Work = Callable[[int, int], Load]  # (port, seconds)
 
@@ -88,6 +89,23 @@ class Stage:
         port = free_port()
         command = [sys.executable, "-m", "bench.peers.plain_aiohttp", str(port), str(self.upstream_port)]
         self._add("aiohttp", command, port, work)
+
+    def start_front(self, paths: dict[str, Path]) -> dict[str, int]:
+        """nginx on the load's core, with a port for each subject that listens on a unix socket there."""
+        ports = {name: free_port() for name in paths}
+        servers = "\n".join(lane.front(name, ports[name], path) for name, path in paths.items())
+        command = nginx.front(self.folder / "front", servers)
+        self._start(command, "front", next(iter(ports.values())), cores()[1])
+        return ports
+
+    def add_behind_front(self, name: str, command: list[str], port: int, work: Work) -> None:
+        """`port` is the front's: it answers before the subject does."""
+        self._add(name, command, port, work)
+        deadline = time.monotonic() + _FRONT_SECONDS
+        while _status_of(port, "bench.test") != 200:
+            if time.monotonic() > deadline:
+                raise NotReadyError(f"{name} does not answer behind its front within {_FRONT_SECONDS:g} s")
+            time.sleep(0.1)
 
     def add_command(self, name: str, command: list[str], port: int, work: Work) -> None:
         self._add(name, command, port, work)

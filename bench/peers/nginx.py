@@ -1,5 +1,8 @@
 """Configurations of nginx: upstream, proxy, proxy with our work, `return 403`."""
 
+import grp
+import os
+import pwd
 from pathlib import Path
 
 from bench.peers.certificate import Pair
@@ -77,6 +80,12 @@ def proxy(folder: Path, port: int, upstream_port: int, pair: Pair | None = None)
     """
     inside = _proxy(port, upstream_port, pair=pair)
     return _command(folder, inside)
+
+
+def front(folder: Path, servers: str) -> list[str]:
+    """Servers as `peers/lane.py` writes them, run by our own user: a lane hears nobody else."""
+    user, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
+    return [*_command(folder, servers), "-g", f"user {user} {group};"]
 
 
 def equal_work(folder: Path, port: int, upstream_port: int, addresses: Path) -> list[str]:

@@ -235,6 +235,11 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path):
             ["lanes.0.upstream", "there is no upstream 'x'"],
         ),
         (
+            '[upstream]\nurl = "https://t"\n[[lanes]]\nname = "a"\nmiddlewares = ["a:b"]\n',
+            3,
+            ["lanes.0.upstream", "over TLS"],
+        ),
+        (
             '[[lanes]]\nname = "a"\nmiddlewares = ["a:b"]\n[[lanes]]\nname = "a"\nmiddlewares = ["a:b"]\n',
             5,
             ["lanes.1.name", "another lane's name"],

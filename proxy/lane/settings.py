@@ -1,6 +1,5 @@
 """Settings and the name of a lane -> what its process works by."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from aiohttp.typedefs import Middleware
@@ -10,7 +9,7 @@ from proxy.errors import ConfigError
 from proxy.lane.config import LaneConfig
 from proxy.lane.loading import load_middlewares
 from proxy.settings import LaneSettings, Settings, locate
-from proxy.settings.upstreams import NamedUpstreamSettings, UpstreamKeys, UpstreamSettings
+from proxy.settings.upstreams import NamedUpstreamSettings
 
 # An edge worker closes a connection that it leaves idle; the lane must never be the first.
 _KEEPALIVE_SECONDS = 3600.0
@@ -21,7 +20,7 @@ def lane_config(settings: Settings, lane: LaneSettings) -> LaneConfig:
     upstream = settings.upstream_named(lane.upstream)
     timeouts, limits = settings.edge.timeouts, settings.edge.limits
     return LaneConfig(
-        targets=tuple(_targets(upstream)),
+        targets=_targets(settings, lane.upstream),
         upstream_host_header=upstream.host_header,
         upstream_idle_count=upstream.idle_count,
         upstream_idle_seconds=upstream.idle_seconds,
@@ -49,12 +48,15 @@ def lane_config(settings: Settings, lane: LaneSettings) -> LaneConfig:
     )
 
 
-def _targets(upstream: UpstreamKeys) -> Iterator[TargetConfig]:
-    if isinstance(upstream, NamedUpstreamSettings):
-        for target in upstream.targets:
-            yield TargetConfig(target.url.host, target.url.port, target.url.path, target.weight)
-    elif isinstance(upstream, UpstreamSettings):
-        yield TargetConfig(upstream.url.host, upstream.url.port, upstream.url.path)
+def _targets(settings: Settings, upstream: str) -> tuple[TargetConfig, ...]:
+    named = settings.upstream_named(upstream)
+    if isinstance(named, NamedUpstreamSettings):
+        return tuple(
+            TargetConfig(target.url.host, target.url.port, target.url.path, target.weight)
+            for target in named.targets
+        )
+    (url,) = settings.upstream_urls(upstream)
+    return (TargetConfig(url.host, url.port, url.path),)
 
 
 def lane_named(settings: Settings, name: str) -> tuple[int, LaneSettings]:

@@ -29,6 +29,7 @@ from proxy.settings.types import (
     SizeBytes,
     SourceName,
     TokenSecret,
+    UpstreamUrl,
     is_loopback,
 )
 from proxy.settings.upstreams import (

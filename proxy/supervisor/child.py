@@ -25,6 +25,8 @@ class ChildSpec:
     slot: int | None = None
     descriptors: tuple[int, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
+    # It takes changed settings by being replaced, instead of by a signal.
+    is_replaced_on_reload: bool = False
 
     @property
     def is_worker(self) -> bool:

@@ -36,4 +36,5 @@ def describe_lanes(options: SupervisorOptions, listeners: Sequence[Opened]) -> I
                 ),
                 descriptors=(descriptor,),
                 environment=child_environment(),
+                is_replaced_on_reload=True,
             )

@@ -15,6 +15,7 @@ from proxy.supervisor.desk import Desk, Estate
 from proxy.supervisor.door import Door
 from proxy.supervisor.nursery import Nursery
 from proxy.supervisor.options import child_environment
+from proxy.supervisor.replacements import Replacements
 from proxy.supervisor.takeover import Takeover
 
 CONTROL = "control"
@@ -74,6 +75,7 @@ class Supervisor:
         children = [Child(spec) for spec in specs]
         self._nursery = Nursery(children, self._selector, self._on_child_ready, self._on_child_exit)
         self._control = next(child for child in children if child.spec.name == CONTROL)
+        self._replacements = Replacements(self._nursery, times.drain_seconds)
         self.log = self._nursery.log
         self._desk = Desk(self, estate)
         self._door = Door(directory, self._selector, self._desk.take, self._desk.gone)
@@ -131,8 +133,8 @@ class Supervisor:
         for child in self._to_start.pop(0):
             self._nursery.start(child)
 
-    def _on_child_ready(self, _: Child) -> None:
-        if self._was_ready or self._is_stopping:
+    def _on_child_ready(self, child: Child) -> None:
+        if self._is_stopping or self._replacements.on_ready(child) or self._was_ready:
             return
         waiting = [child for group in self._to_start for child in group]
         started = [child for child in self._nursery.children if child not in waiting]
@@ -181,6 +183,8 @@ class Supervisor:
     # ------------------------------------------------------------ ends of children
 
     def _on_child_exit(self, child: Child, process_id: int, status: int, is_asked: bool) -> None:
+        if not self._is_stopping and self._replacements.on_exit(child, status):
+            return
         if is_asked or self._is_stopping:
             if self._is_stopping:
                 child.restart_at = None
@@ -321,10 +325,12 @@ class Supervisor:
             self._desk.restart()
 
     def reload(self) -> None:
-        """Control reads and checks, workers hear from it. A control that is being restarted reads anyway."""
+        """Control reads and checks, workers hear from it; lanes are replaced. What is being restarted reads
+        anyway."""
         if not self._is_stopping:
             self.log(events.RELOAD_REQUESTED)
             self._control.send(signal.SIGHUP)
+            self._replacements.begin_all()
 
 
 def _start_groups(children: list[Child], control: Child, *, is_takeover: bool) -> list[list[Child]]:

@@ -273,3 +273,30 @@ def test_fault_that_only_the_tables_know_names_its_place(tmp_path, text, line, p
     assert message.startswith(f"{path}:{line}: "), message
     for part in parts:
         assert part in message
+
+
+def test_a_lane_is_an_upstream_on_its_socket_and_hides_what_its_own_upstream_hides(tmp_path):
+    """A route through a lane must not be the way round to Tyk's control paths."""
+    path = tmp_path / "sentra.toml"
+    path.write_text(
+        """
+[upstream]
+url = "http://gateway:8080"
+protect_tyk = true
+head_seconds = 7
+[[lanes]]
+name = "app"
+middlewares = ["mine:middleware"]
+[[routes]]
+name = "through"
+lane = "app"
+"""
+    )
+    config = to_edge_config(load_settings(path))
+    (route,) = config.routes
+    assert route.upstream == "lane:app"
+    assert "/tyk" in route.hidden_paths
+    (lane,) = (upstream for upstream in config.upstreams if upstream.name == "lane:app")
+    assert lane.targets == (TargetConfig(path=str(tmp_path / "var/run/lane-app.sock")),)
+    # The lane's own 504 comes first.
+    assert lane.head_seconds == 8

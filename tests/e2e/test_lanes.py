@@ -1,5 +1,6 @@
 """Client -> edge -> lane -> origin as whole programs: what a lane adds, and what it cannot take with it."""
 
+import asyncio
 import os
 import signal
 
@@ -75,7 +76,8 @@ def lane_of(edge: Edge) -> int:
 
 def through_the_lane(edge: Edge, do: str = "nothing", *, method: str = "GET") -> Answer:
     headers = {"X-Do": do, "X-Forwarded-For": "192.0.2.7"}
-    return ask(edge.port, "/bytes/10?a=%2F", method=method, headers=headers)
+    path = "/bytes/10?a=%2F" if method == "GET" else "/echo"
+    return ask(edge.port, path, method=method, headers=headers)
 
 
 def test_a_request_through_a_lane_is_the_edges_with_the_users_change(edge: Edge):
@@ -116,3 +118,50 @@ def test_a_lane_that_cannot_start_stops_the_start_with_its_key(edge: Edge):
     (edge.folder / "modules/mine.py").write_text("1 / 0\n")
     assert edge.spawn().process.wait(30) == 2
     assert "lanes.0.middlewares.0: cannot be imported: ZeroDivisionError" in (edge.folder / "log").read_text()
+
+
+def version_of(edge: Edge) -> str:
+    answer = through_the_lane(edge)
+    assert answer.status == 200
+    return answer.headers["X-Lane"].split()[1]
+
+
+async def test_a_reload_takes_a_changed_middleware_without_losing_a_request(edge: Edge):
+    """The new process serves before the old one ends. POST: nothing here is sent twice in silence."""
+    answered: list[int] = []
+    is_over = False
+
+    def load() -> None:
+        while not is_over:
+            answered.append(through_the_lane(edge, method="POST").status)
+
+    loads = [asyncio.create_task(asyncio.to_thread(load)) for _ in range(3)]
+    write_module(edge, "second")
+    os.kill(edge.supervisor_pid, signal.SIGHUP)
+    await asyncio.to_thread(wait_until, lambda: version_of(edge) == "second", "the new module serves")
+    write_module(edge, "third")
+    os.kill(edge.supervisor_pid, signal.SIGHUP)
+    await asyncio.to_thread(wait_until, lambda: version_of(edge) == "third", "the newest module serves")
+    is_over = True
+    await asyncio.gather(*loads)
+    assert len(answered) > 10
+    assert set(answered) == {200}
+
+
+def test_a_reload_with_a_broken_middleware_keeps_the_one_that_serves(edge: Edge):
+    """The log says why, with file, line and key."""
+    serving = lane_of(edge)
+    write_module(edge, "broken", "1 / 0\n")
+    os.kill(edge.supervisor_pid, signal.SIGHUP)
+    assert edge.running is not None
+    edge.running.wait_for_line("replacement_failed")
+    assert "lanes.0.middlewares.0: cannot be imported: ZeroDivisionError" in edge.running.log()
+    assert (version_of(edge), lane_of(edge)) == ("first", serving)
+
+
+def test_a_restarted_program_hands_the_lanes_socket_on(edge: Edge):
+    """The new program's lane serves the same queue with the new module."""
+    write_module(edge, "second")
+    done = edge.command("restart", "--config", str(edge.config_path))
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: version_of(edge) == "second", "the new lane serves")

@@ -58,6 +58,12 @@ impl Changes {
         changes.build()
     }
 
+    /// Most routes change nothing: asking this once spares asking for each field.
+    #[inline]
+    pub fn removes_any(&self) -> bool {
+        !self.removed.is_empty()
+    }
+
     #[inline]
     pub fn removes(&self, name: &[u8]) -> bool {
         self.removed.iter().any(|removed| is_same(removed, name))

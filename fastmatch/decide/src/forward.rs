@@ -96,10 +96,17 @@ pub fn write(out: &mut Vec<u8>, head: &RequestHead<'_, '_>, forward: &Forward<'_
     let received_host = head.host.map_or(NO_HOST, |host| host.text);
     let host = forward.route.host.as_deref();
     field(out, b"Host", host.unwrap_or(received_host));
-    fields::copy(out, head.source, head.fields, head.kinds, |kind, name| {
-        keeps(head, forward, kind, name) && !forward.route.request_changes.removes(name)
-    });
-    out.extend_from_slice(&forward.route.request_changes.added);
+    let changes = &forward.route.request_changes;
+    if changes.removes_any() {
+        fields::copy(out, head.source, head.fields, head.kinds, |kind, name| {
+            keeps(head, forward, kind, name) && !changes.removes(name)
+        });
+    } else {
+        fields::copy(out, head.source, head.fields, head.kinds, |kind, name| {
+            keeps(head, forward, kind, name)
+        });
+    }
+    out.extend_from_slice(&changes.added);
     write_framing(out, head);
     write_identity(out, head, forward, received_host);
     write_verdict(out, forward);

@@ -31,9 +31,15 @@ pub fn write(
     out.push(b' ');
     out.extend_from_slice(head.reason);
     out.extend_from_slice(b"\r\n");
-    fields::copy(out, head.source, head.fields, head.kinds, |kind, name| {
-        keeps(head, kind, name) && !changes.removes(name)
-    });
+    if changes.removes_any() {
+        fields::copy(out, head.source, head.fields, head.kinds, |kind, name| {
+            keeps(head, kind, name) && !changes.removes(name)
+        });
+    } else {
+        fields::copy(out, head.source, head.fields, head.kinds, |kind, name| {
+            keeps(head, kind, name)
+        });
+    }
     if head.status >= 200 {
         out.extend_from_slice(&changes.added);
         if is_chunked {

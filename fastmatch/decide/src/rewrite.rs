@@ -28,7 +28,7 @@ impl Rewrite {
         let path = path.map_or("", String::as_str).as_bytes();
         let is_covered =
             path.starts_with(&strip) && matches!(path.get(strip.len()), None | Some(b'/'));
-        if !is_covered {
+        if !strip.is_empty() && !is_covered {
             let reason = "is not the beginning of path or path_prefix, in whole segments";
             return Err(error("strip_prefix", reason.to_owned()));
         }

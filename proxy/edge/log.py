@@ -26,6 +26,7 @@ TARGET_UP = "target_up"
 FRAME_REFUSED = "frame_refused"
 ACCESS_LOG_FAILED = "access_log_failed"
 ACCESS_LOG_RESUMED = "access_log_resumed"
+MEMORY_RETURNED = "memory_returned"
 CALLBACK_FAILED = "callback_failed"
 
 

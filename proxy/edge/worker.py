@@ -17,18 +17,20 @@ from proxy.edge.context import Context
 from proxy.edge.link import Link
 from proxy.edge.listener import Endpoint, Listeners
 from proxy.edge.lists import Lists
+from proxy.edge.memory import Trimmer
 from proxy.edge.resolver import Resolver
 from proxy.edge.timers import TURN_SECONDS
 
 _DRAIN_ROUND_SECONDS: Final = 0.02
 # How long a connection must have been idle to be closed by a drain; half of the drain when that is shorter.
 _QUIET_SECONDS: Final = 1.0
+_TRIM_SECONDS: Final = 5
 
 
 class Worker:
     """`start`, then `drain`; both within the task group that owns the worker's tasks."""
 
-    __slots__ = ("_link", "_link_task", "_rejudgement", "context", "lists")
+    __slots__ = ("_link", "_link_task", "_rejudgement", "_seconds", "_trimmer", "context", "lists")
 
     def __init__(
         self,
@@ -44,6 +46,8 @@ class Worker:
         self._link = Link(self.context, self.lists, runtime_directory)
         self.context.listeners = Listeners(self.context)
         self._link_task: asyncio.Task[None] | None = None
+        self._seconds = 0
+        self._trimmer = Trimmer()
 
     async def start(self, group: asyncio.TaskGroup, endpoints: Sequence[Endpoint]) -> None:
         """Configuration and list first, listening last: the first request is judged like any other."""
@@ -113,6 +117,9 @@ class Worker:
         patrol.find_gone(context)
         self._link.send_events()
         self._link.send_targets(context.upstreams.report)
+        self._seconds += 1
+        if self._seconds % _TRIM_SECONDS == 0 and self._trimmer.look():
+            log.write(log.MEMORY_RETURNED, context.slot)
 
 
 def raise_descriptor_limit() -> None:

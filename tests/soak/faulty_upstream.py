@@ -8,6 +8,7 @@ from tests.soak.figures import Figures
 from tests.soak.program import (
     descriptor_count,
     edge_before,
+    memory_left_mib,
     memory_mib,
     origin_port,
     result_of,
@@ -53,7 +54,7 @@ def run(figures: Figures, folder: Path, seconds: float) -> None:
             open_gauges = until_calm(edge)
         figures.at_most("gauges left open", sum(open_gauges.values()), 0)
         figures.at_most("descriptors left", descriptor_count(edge) - before[0], 0)
-        figures.at_most("memory gained, MiB", memory_mib(edge) - before[1], _MEMORY_MIB)
+        figures.at_most("memory left, MiB", memory_left_mib(edge, before[1], _MEMORY_MIB), _MEMORY_MIB)
 
 
 def add_counts(figures: Figures, found: dict[str, Any], seconds: float, rate: float) -> None:

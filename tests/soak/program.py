@@ -93,6 +93,14 @@ def memory_mib(edge: Edge) -> float:
     return sum(map(resident_bytes, edge.workers().values())) / 1048576
 
 
+def memory_left_mib(edge: Edge, before_mib: float, limit_mib: float) -> float:
+    """Above what there was; waits for the worker's looks at its heap while that is more than the limit."""
+    deadline = time.monotonic() + _CALM_SECONDS
+    while (left := memory_mib(edge) - before_mib) > limit_mib and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return left
+
+
 def until_calm(edge: Edge) -> dict[str, float]:
     """Wait until nothing is open; what still is after that, by gauge."""
     names = ("connections_open", "upstream_open", "requests_in_flight", "tunnels_open")

@@ -142,6 +142,11 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path):
             ["upstream.tls.verify", "of no use"],
         ),
         ("[upstream]\ntls = { verify = true }\n", 2, ["upstream.tls", "https://", "there is none"]),
+        (
+            '[upstream]\nhost_header = "target"\n[[routes]]\nname = "a"\nhost_header = "b"\n',
+            5,
+            ["routes.0.host_header", "'default'", "its own name"],
+        ),
         ('[upstream]\nproxy_protocol = "v3"\n', 2, ["upstream.proxy_protocol", "'v1' or 'v2'", "is 'v3'"]),
         (
             '[upstream]\nproxy_protocol = "v1"\nhealth = { preset = "tyk" }\n',

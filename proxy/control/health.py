@@ -18,6 +18,7 @@ from yarl import URL
 
 from proxy.control.checks import Checked, CheckRule, after, fault_of
 from proxy.edge.config_upstreams import UpstreamTlsConfig
+from proxy.edge.resolver import MOST_ADDRESSES
 from proxy.edge.target import Address, literal
 from proxy.edge.upstream_tls import ClientContext, TlsFileFault, load_client_context
 from proxy.telemetry import events, logs
@@ -164,7 +165,7 @@ class HealthChecks:
             except (OSError, UnicodeError):
                 continue
             known.addresses[target.host, target.port] = tuple(
-                dict.fromkeys(Address(family, place) for family, _, _, _, place in found)
+                dict.fromkeys(Address(family, place) for family, _, _, _, place in found[:MOST_ADDRESSES])
             )
 
 

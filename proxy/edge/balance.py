@@ -7,32 +7,27 @@ from hashlib import blake2b
 from typing import Final
 
 # Points of one unit of weight on the ring: shares stray from the weights by about 1 / sqrt(points) = 8 %.
-POINTS_PER_WEIGHT: Final = 160
+_POINTS_PER_WEIGHT: Final = 160
+# Making more would hold the loop for longer than 10 ms.
+_MOST_POINTS: Final = 16_384
 _POINT_BYTES: Final = 4
 _POINTS_PER_DIGEST: Final = 16
 
 
 def schedule(weights: Sequence[int]) -> list[int]:
-    """One round of smooth weighted round robin, as indexes: each as often as its weight, and spread out.
+    """One round of weighted round robin, as indexes: each as often as its weight, at even distances.
 
-    Made when the targets change, so that a pick is one look into a list. Cost: O(weights' sum x targets).
+    Made when the targets change, so that a pick is one step in a list. Cost: sorting as many places as the
+    weights' sum without their common divisor; 8 ms for 256 targets of any weights to 100.
     """
-    if not weights:
-        return []
+    count = len(weights)
     divisor = math.gcd(*weights)
-    shares = [weight // divisor for weight in weights]
-    total = sum(shares)
-    earned = [0] * len(shares)
-    order: list[int] = []
-    for _ in range(total):
-        best = 0
-        for index, share in enumerate(shares):
-            earned[index] += share
-            if earned[index] > earned[best]:
-                best = index
-        earned[best] -= total
-        order.append(best)
-    return order
+    places = [
+        ((turn + (index + 1) / (count + 1)) * divisor / weight, index)
+        for index, weight in enumerate(weights)
+        for turn in range(weight // divisor)
+    ]
+    return [index for _, index in sorted(places)]
 
 
 def least_loaded(loads: Sequence[int], weights: Sequence[int], start: int) -> int:
@@ -60,10 +55,11 @@ class Ring:
     def __init__(self, members: Sequence[tuple[str, int]]) -> None:
         """`members`: (name, weight). Two points at the same place: the name that sorts first has it, in
         whatever order they were given."""
+        per_weight = points_per_weight(sum(weight for _, weight in members))
         found = sorted(
             (point, name, index)
             for index, (name, weight) in enumerate(members)
-            for point in _points(name, weight)
+            for point in _points(name, weight * per_weight)
         )
         self._points = [point for point, _, _ in found]
         self._owners = [index for _, _, index in found]
@@ -80,11 +76,20 @@ class Ring:
         return None
 
 
-def _points(name: str, weight: int) -> set[int]:
-    found: set[int] = set()
-    for round_ in range(math.ceil(weight * POINTS_PER_WEIGHT / _POINTS_PER_DIGEST)):
-        digest = blake2b(f"{name} {round_}".encode()).digest()
-        found.update(
+def points_per_weight(total_weight: int) -> int:
+    """Halved until all fit, and so seldom another one when a member comes or goes: that moves clients of
+    everybody."""
+    points = _POINTS_PER_WEIGHT
+    while points > 1 and points * total_weight > _MOST_POINTS:
+        points //= 2
+    return points
+
+
+def _points(name: str, count: int) -> set[int]:
+    found: list[int] = []
+    for number in range(math.ceil(count / _POINTS_PER_DIGEST)):
+        digest = blake2b(f"{name} {number}".encode()).digest()
+        found += [
             int.from_bytes(digest[at : at + _POINT_BYTES]) for at in range(0, len(digest), _POINT_BYTES)
-        )
-    return found
+        ]
+    return set(found[:count])

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.edge import log
 from proxy.edge.cluster import Cluster, HostPort
@@ -12,6 +12,9 @@ from proxy.edge.target import Address
 if TYPE_CHECKING:  # the context holds this
     from proxy.edge.context import Context
 
+
+# Who answers for a name does not decide how much a worker holds.
+MOST_ADDRESSES: Final = 256
 
 LookUp = Callable[[str, int], Awaitable[list[Address]]]
 
@@ -69,4 +72,4 @@ class Resolver:
 
     async def _look_up(self, host: str, port: int) -> list[Address]:
         found = await self._context.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return [Address(family, place) for family, _, _, _, place in found]
+        return [Address(family, place) for family, _, _, _, place in found[:MOST_ADDRESSES]]

@@ -10,7 +10,7 @@ from proxy.settings.lanes import UPSTREAM_PREFIX
 from proxy.settings.model import Settings
 from proxy.settings.toml_lines import KeyPath
 from proxy.settings.types import UpstreamUrl
-from proxy.settings.upstreams import DEFAULT_NAME, UpstreamKeys
+from proxy.settings.upstreams import DEFAULT_NAME, HOST_OF_TARGET, UpstreamKeys
 
 Fault = tuple[KeyPath, str]
 
@@ -23,6 +23,7 @@ def cross_faults(settings: Settings) -> Iterator[Fault]:
     yield from _route_names(settings)
     yield from _route_upstreams(settings)
     yield from _lanes(settings)
+    yield from _host_headers(settings)
     yield from _drop_score(settings)
     yield from _rate_limit_names(settings)
 
@@ -43,6 +44,19 @@ def _route_upstreams(settings: Settings) -> Iterator[Fault]:
             yield (
                 ("routes", index, "upstream"),
                 f"there is no upstream {route.upstream!r}; there is {', '.join(sorted(known))}",
+            )
+
+
+def _host_headers(settings: Settings) -> Iterator[Fault]:
+    """The one is written when the route is known, the other when the target is: the later one would win."""
+    of_target = {item.name for item in settings.upstreams if item.host_header == HOST_OF_TARGET}
+    if settings.upstream.host_header == HOST_OF_TARGET:
+        of_target.add(DEFAULT_NAME)
+    for index, route in enumerate(settings.routes):
+        if route.host_header is not None and route.upstream in of_target:
+            yield (
+                ("routes", index, "host_header"),
+                f"is of no use: upstream {route.upstream!r} asks each target by its own name",
             )
 
 

@@ -9,6 +9,8 @@ from proxy.settings.section import Section
 from proxy.settings.types import CheckPath, HostHeader, RoutePath, Seconds, SourceName, Upstream, UpstreamUrl
 
 DEFAULT_NAME = "default"
+# As `host_header`: each target is asked by its own name.
+HOST_OF_TARGET = "target"
 MOST_UPSTREAMS = 256
 MOST_TARGETS = 256
 MOST_WEIGHT = 100

@@ -207,6 +207,11 @@ directory = "state"
 """
         )
 
+    def reconfigure(self, more: str) -> None:
+        """Other sections, from the next SIGHUP on."""
+        self._more = more
+        self.configure()
+
     def spawn(self) -> Process:
         """Without waiting."""
         command = [sys.executable, "-m", "proxy", "run", "--config", str(self.config_path)]

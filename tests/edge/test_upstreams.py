@@ -237,3 +237,74 @@ async def test_last_good_addresses_serve_on_while_the_resolver_fails(start_edge:
         await bodies(edge, 1)
         await until(lambda: asked >= 3)
         assert await bodies(edge, 2) == ["0", "0"]
+
+
+async def test_lookup_that_never_ends_is_504_and_the_next_one_may_succeed(start_edge: StartEdge):
+    """A resolver that drops packets must not hold a client; connect_seconds has the lookup in it."""
+    async with running_origins(1) as origins:
+        port, answers = origins[0].port, asyncio.Event()
+
+        async def look_up(_host: str, at: int) -> list[Address]:
+            await answers.wait()
+            return [Address(socket.AF_INET, ("127.0.0.1", at))]
+
+        edge = await start_edge()
+        edge.worker.context.resolver.look_up = look_up
+        named = UpstreamConfig("default", (TargetConfig("slow.example", port),), connect_seconds=0.2)
+        edge.configure(upstreams=(named,))
+        client = await edge.connect()
+        assert (await client.fetch(get())).status == 504
+        answers.set()
+        assert (await client.fetch(get())).body == b"0"
+
+
+async def test_lookup_is_given_up_when_the_next_one_is_due(start_edge: StartEdge):
+    """Otherwise one lost answer would be the last question."""
+    asked = 0
+
+    async def look_up(_host: str, _port: int) -> list[Address]:
+        nonlocal asked
+        asked += 1
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+    edge = await start_edge()
+    edge.worker.context.resolver.look_up = look_up
+    edge.configure(
+        upstreams=(UpstreamConfig("default", (TargetConfig("lost.example", 80),), resolve_seconds=0.1),)
+    )
+    await until(lambda: asked >= 3)
+
+
+async def test_each_upstream_has_its_own_limits_in_time(start_edge: StartEdge):
+    """One that streams for hours beside one that must answer at once."""
+
+    async def silent(connection: OriginConnection) -> None:
+        await connection.read_request()
+        await connection.see_end()
+
+    async def stalling(connection: OriginConnection) -> None:
+        await connection.read_request()
+        await connection.send(answer(b"x" * 100)[:-50])
+        await connection.see_end()
+
+    async with running_origins(2) as origins:
+        edge = await start_edge(
+            routes=(
+                RouteConfig(name="quick", path_prefix="/quick", upstream="quick"),
+                RouteConfig(name="steady", path_prefix="/steady", upstream="steady"),
+            ),
+            upstreams=(
+                upstream(origins[0], name="quick", head_seconds=0.1, idle_seconds=0.1),
+                upstream(origins[1], name="steady", read_idle_seconds=0.1),
+            ),
+        )
+        origins[1].behave = stalling
+        client = await edge.connect()
+        assert (await client.fetch(get("/quick"))).status == 200
+        await until(lambda: origins[0].connections[0].is_closed)
+        origins[0].behave = silent
+        assert (await client.fetch(get("/quick"))).status == 504
+        await client.send(get("/steady"))
+        assert await client.see_end() == "reset"
+        assert edge.counter("upstream_timeouts") == 2

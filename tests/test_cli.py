@@ -181,6 +181,10 @@ def test_check_of_a_good_file_exits_with_zero(tmp_path, capsys):
             "sentra.toml:2: edge.blok_score: unknown key; did you mean 'block_score'?",
         ),
         ("[control]\n", "sentra.toml:1: control.tokens: there are none"),
+        (
+            '[upstream]\nurl = "https://a"\ntls = { ca = "gone.pem" }\n[control]\nauth = "none"\n',
+            "sentra.toml:3: upstream.tls.ca:",
+        ),
         ('[control]\nauth = "none"\nadmin_listen = "0.0.0.0:1"\n', "sentra.toml:2: control.auth: 'none'"),
     ],
 )

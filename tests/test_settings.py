@@ -208,6 +208,11 @@ def test_relative_paths_start_at_the_folder_of_the_file(tmp_path):
             ["upstreams", "'native'", "'aiohttp'"],
         ),
         (
+            '[edge]\nengine = "aiohttp"\n[upstream]\nidle_count = 1\nin_flight_count = 1\n',
+            5,
+            ["upstream.in_flight_count", "'native'"],
+        ),
+        (
             '[edge]\nengine = "aiohttp"\n[upstream]\nurl = "unix:/run/a"\n',
             4,
             ["upstream.url", "http://", "'aiohttp'"],

@@ -18,6 +18,7 @@ def run(parsed: argparse.Namespace) -> int:
     from proxy.control.auth import doors_from  # as above
     from proxy.control.edge_config import check_edge_config  # as above
     from proxy.control.listener_files import check_listener_files  # as above
+    from proxy.control.upstream_files import check_upstream_files  # as above
     from proxy.settings import load_settings  # as above
 
     path = config_path(parsed)
@@ -25,6 +26,7 @@ def run(parsed: argparse.Namespace) -> int:
     check_edge_config(settings, path)
     doors_from(settings, os.environ, path)
     check_listener_files(settings, path)
+    check_upstream_files(settings, path)
     supervisor.become(
         launch.supervisor_options(
             settings,
@@ -48,6 +50,7 @@ def check(parsed: argparse.Namespace) -> int:
     from proxy.control.edge_config import check_edge_config  # as above
     from proxy.control.listener_files import check_listener_files  # as above
     from proxy.control.policy import rules_from  # as above
+    from proxy.control.upstream_files import check_upstream_files  # as above
     from proxy.settings import load_settings  # as above
 
     path = config_path(parsed)
@@ -55,6 +58,7 @@ def check(parsed: argparse.Namespace) -> int:
     check_edge_config(settings, path)
     doors_from(settings, os.environ, path)
     check_listener_files(settings, path)
+    check_upstream_files(settings, path)
     rules_from(settings)
     check_lanes(settings, path)
     for note in lane_notes(settings):

@@ -84,6 +84,24 @@ class UpstreamTlsSettings(Section):
         return value
 
 
+# What the engine `aiohttp` does not know.
+NATIVE_KEYS = frozenset(
+    {
+        "balance",
+        "resolve_seconds",
+        "receive_buffer_bytes",
+        "in_flight_count",
+        "queue_count",
+        "queue_seconds",
+        "retries",
+        "ejection",
+        "health",
+        "tls",
+        "proxy_protocol",
+    }
+)
+
+
 class UpstreamKeys(Section):
     """What both kinds of table know."""
 

@@ -542,6 +542,13 @@ def test_example_is_a_valid_configuration(tmp_path):
     assert load_settings(write(tmp_path, example.read_text())).edge.block_score == 7
 
 
+def test_example_may_be_copied_whole_for_either_engine(tmp_path):
+    """What an engine does not know is refused only where it was changed."""
+    text = (Path(__file__).resolve().parents[1] / "sentra.example.toml").read_text()
+    changed = text.replace('engine = "native" ', 'engine = "aiohttp" ')
+    assert load_settings(write(tmp_path, changed)).edge.engine == "aiohttp"
+
+
 def test_example_shows_every_key_and_its_default(tmp_path):
     """A key that is not in the example is not found; a wrong default there misleads."""
     text = example_with_everything_in()

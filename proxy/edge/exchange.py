@@ -286,22 +286,23 @@ class Exchange:
     def upstream_lost(self, upstream: "UpstreamConnection", end: str) -> None:
         """The connection ended within the answer. Before any byte of it an idempotent request that we still
         hold whole is sent once more: on a fresh connection when this one was reused and so probably closed as
-        idle, which says nothing of the target; otherwise to another target, when there is one."""
+        idle, which says nothing of the target; otherwise to another target, when there is one.
+
+        `_replay` stays: a target that dies resets its idle connections first and then what waits to be
+        accepted. Each target has one fresh connection at most, and `Cluster.another` counts the targets.
+        """
         replay = self._replay
         if replay is None or upstream.has_received:
             self.fail(502, end)
             return
-        self._replay = None
         self.part_from(upstream)
         upstream.abort()
+        self.pending = [replay]
         target = upstream.target
         if upstream.is_reused:
             self.context.count("upstream_retries")
-            self.pending = [replay]
             self.attempt = self.context.connector.connect(self, target.cluster, target)
-            return
-        self.pending = [replay]
-        if not self._goes_on(target):
+        elif not self._goes_on(target):
             self.fail(502, end)
 
     @property

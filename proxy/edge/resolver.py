@@ -55,6 +55,11 @@ class Resolver:
         """The others are upstreams no more."""
         self._due = {cluster: self._due[cluster] for cluster in clusters if cluster in self._due}
 
+    def close(self) -> None:
+        """The worker ends: it does not wait for answers."""
+        for task in self._tasks.values():
+            task.cancel()
+
     async def _ask(self, cluster: Cluster) -> None:
         for name in cluster.names:
             try:

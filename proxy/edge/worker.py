@@ -82,6 +82,7 @@ class Worker:
         if not context.is_empty:
             await context.emptied.wait()
         context.upstreams.close()
+        context.resolver.close()
         self._link.send_events()
         if self._link_task is not None:
             self._link_task.cancel()

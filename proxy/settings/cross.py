@@ -10,7 +10,7 @@ from proxy.settings.lanes import UPSTREAM_PREFIX
 from proxy.settings.model import Settings
 from proxy.settings.toml_lines import KeyPath
 from proxy.settings.types import UpstreamUrl
-from proxy.settings.upstreams import DEFAULT_NAME, HOST_OF_TARGET, NATIVE_KEYS, UpstreamKeys
+from proxy.settings.upstreams import DEFAULT_NAME, HOST_OF_TARGET, NATIVE_KEYS, UpstreamKeys, UpstreamSettings
 
 Fault = tuple[KeyPath, str]
 
@@ -97,8 +97,10 @@ def _engine(settings: Settings) -> Iterator[Fault]:
                 yield (key, 0), rule
         if settings.upstream.url.scheme != "http":
             yield ("upstream", "url"), "must begin with http:// while edge.engine is 'aiohttp'"
-        for name in sorted(settings.upstream.model_fields_set & NATIVE_KEYS):
-            yield ("upstream", name), "needs edge.engine 'native'; 'aiohttp' does not know it"
+        for name in sorted(NATIVE_KEYS):
+            # The example has every key at its default, and is copied whole.
+            if getattr(settings.upstream, name) != UpstreamSettings.model_fields[name].default:
+                yield ("upstream", name), "needs edge.engine 'native'; 'aiohttp' does not know it"
 
 
 def upstream_names(settings: Settings) -> frozenset[str]:

@@ -128,6 +128,24 @@ async def test_reused_connection_that_was_closed_is_retried_on_the_same_target(s
         assert len(origins[int(home)].connections) == 2
 
 
+async def test_target_that_dies_with_all_its_connections_costs_no_request(start_edge: StartEdge):
+    """Killed: its idle connections end, then those that waited to be accepted; only another target helps."""
+    async with running_origins(2) as origins:
+
+        async def dying(connection: OriginConnection) -> None:
+            if connection is origins[0].connections[0]:
+                await connection.read_request()
+                await connection.send(answer(b"0"))
+            await reset_after_request(connection)
+
+        origins[0].behave = dying
+        edge = await start_edge(upstreams=(upstream(*origins),))
+        assert sorted(await bodies(edge, 2)) == ["0", "1"]
+        assert await bodies(edge, 2) == ["1", "1"]
+        assert len(origins[0].requests) == 3
+        assert edge.counter("upstream_retries") == 2
+
+
 async def reset_after_request(connection: OriginConnection) -> None:
     await connection.read_request()
     connection.reset()

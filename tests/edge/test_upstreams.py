@@ -308,3 +308,20 @@ async def test_each_upstream_has_its_own_limits_in_time(start_edge: StartEdge):
         await client.send(get("/steady"))
         assert await client.see_end() == "reset"
         assert edge.counter("upstream_timeouts") == 2
+
+
+async def test_worker_ends_without_waiting_for_a_lookup(start_edge: StartEdge):
+    """A resolver that is down must not hold up a stop; the fixture ends the worker and awaits its tasks."""
+    asked = asyncio.Event()
+
+    async def look_up(_host: str, _port: int) -> list[Address]:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+    edge = await start_edge()
+    edge.worker.context.resolver.look_up = look_up
+    edge.configure(
+        upstreams=(UpstreamConfig("default", (TargetConfig("lost.example", 80),), resolve_seconds=3600.0),)
+    )
+    await asked.wait()

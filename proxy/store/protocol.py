@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from proxy.store.records import AuditLine, Denial, Draft, Head, Record, Snapshot
+from proxy.store.summaries import Period, Summary
 
 
 class Store(Protocol):
-    """A log with one order, its sum, and two bounded side tables.
+    """A log with one order, its sum, and three bounded side tables.
 
     Every method raises StoreError when the store does not answer in its named time or its queue is full.
     What `append` returned is on stable storage: it survives a kill and a power cut.
@@ -36,5 +37,11 @@ class Store(Protocol):
 
     async def audit(self, limit: int) -> tuple[AuditLine, ...]:
         """Newest first."""
+
+    async def add_summaries(self, new: Sequence[Summary]) -> None:
+        """All or none. One of the same period, pod and start is replaced, what lies `KEPT_MS` back goes."""
+
+    async def summaries(self, period: Period, since_ms: int, until_ms: int) -> tuple[Summary, ...]:
+        """Of all pods, those that start in [since, until), oldest first."""
 
     async def close(self) -> None: ...

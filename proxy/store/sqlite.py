@@ -1,8 +1,8 @@
 """The store in one SQLite file, for a single pod.
 
 SQLite works in a thread of its own, so the loop never waits for a disk. WAL with synchronous FULL: a commit
-has been synced when it returns. The denial history uses a second connection with synchronous NORMAL: losing
-its last second in a power cut costs nothing, a sync per second would.
+has been synced when it returns. Denials, audit and summaries use a second connection with synchronous NORMAL:
+losing their last second in a power cut costs nothing, a sync per second would.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from typing import TypeVar
 from proxy.errors import StoreError
 from proxy.store import tables
 from proxy.store.records import AuditLine, Denial, Draft, Head, Record, Snapshot
+from proxy.store.summaries import Period, Summary
 
 _Result = TypeVar("_Result")
 
@@ -114,6 +115,14 @@ class SqliteStore:
 
     async def audit(self, limit: int) -> tuple[AuditLine, ...]:
         return await self._call(lambda: tables.audit(self._history_connection, limit))
+
+    async def add_summaries(self, new: Sequence[Summary]) -> None:
+        await self._call(lambda: tables.add_summaries(self._history_connection, new))
+
+    async def summaries(self, period: Period, since_ms: int, until_ms: int) -> tuple[Summary, ...]:
+        return await self._call(
+            lambda: tables.summaries(self._history_connection, period, since_ms, until_ms)
+        )
 
     async def _call(self, call: Callable[[], _Result]) -> _Result:
         if not self._thread.is_alive():

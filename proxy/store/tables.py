@@ -20,8 +20,9 @@ from proxy.store.records import (
     is_sound,
     seal,
 )
+from proxy.store.summaries import KEPT_MS, Period, Summary
 
-_LAYOUT_VERSION = 1
+_LAYOUT_VERSION = 2
 _CHECKED_COUNT = 1000
 _TRIM_EVERY = 256
 
@@ -48,6 +49,13 @@ CREATE TABLE audit (
   action TEXT NOT NULL, target TEXT NOT NULL, outcome TEXT NOT NULL, detail TEXT NOT NULL
 ) STRICT;
 """
+# What came with each layout; an older file is brought up to date where it stands.
+_SINCE_LAYOUT_2 = """
+CREATE TABLE summaries (
+  period TEXT NOT NULL, start_ms INTEGER NOT NULL, pod TEXT NOT NULL, content BLOB NOT NULL,
+  PRIMARY KEY (period, start_ms, pod)
+) STRICT, WITHOUT ROWID;
+"""
 _RECORD_COLUMNS = "sequence, previous, digest, kind, payload, author, time_ms, idempotency_key"
 
 
@@ -64,17 +72,19 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def prepare(connection: sqlite3.Connection, epoch: int) -> None:
-    """Lay out a new file; raises StoreError when the file is of another layout."""
+    """Lay out a new file, or what an older one lacks; raises StoreError when it is of another layout."""
     with _transaction(connection):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version == _LAYOUT_VERSION:
             return
         (table_count,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if version != 0 or table_count != 0:
+        if version == 0 and table_count == 0:
+            for statement in _LAYOUT.split(";"):
+                connection.execute(statement)
+            connection.execute("INSERT INTO head VALUES (1, ?, 0, ?)", (epoch, NO_DIGEST))
+        elif version != 1:
             raise StoreError(f"is of layout {version}, this program reads layout {_LAYOUT_VERSION}")
-        for statement in _LAYOUT.split(";"):
-            connection.execute(statement)
-        connection.execute("INSERT INTO head VALUES (1, ?, 0, ?)", (epoch, NO_DIGEST))
+        connection.execute(_SINCE_LAYOUT_2)
         connection.execute(f"PRAGMA user_version = {_LAYOUT_VERSION}")
 
 
@@ -208,3 +218,29 @@ def audit(connection: sqlite3.Connection, limit: int) -> tuple[AuditLine, ...]:
         (limit,),
     )
     return tuple(AuditLine(*row) for row in rows)
+
+
+def add_summaries(connection: sqlite3.Connection, new: Sequence[Summary]) -> None:
+    with _transaction(connection):
+        connection.executemany(
+            "INSERT OR REPLACE INTO summaries (period, start_ms, pod, content) VALUES (?, ?, ?, ?)",
+            [(item.period, item.start_ms, item.pod, item.content) for item in new],
+        )
+        # By what is written now: one that a wrong clock dated far ahead must not drop all that come after it.
+        for period in {item.period for item in new}:
+            newest_ms = max(item.start_ms for item in new if item.period is period)
+            connection.execute(
+                "DELETE FROM summaries WHERE period = ? AND start_ms < ?",
+                (period, newest_ms - KEPT_MS[period]),
+            )
+
+
+def summaries(
+    connection: sqlite3.Connection, period: Period, since_ms: int, until_ms: int
+) -> tuple[Summary, ...]:
+    rows = connection.execute(
+        "SELECT pod, start_ms, content FROM summaries"
+        " WHERE period = ? AND start_ms >= ? AND start_ms < ? ORDER BY start_ms, pod",
+        (period, since_ms, until_ms),
+    )
+    return tuple(Summary(period, pod, start_ms, content) for pod, start_ms, content in rows)

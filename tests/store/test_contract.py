@@ -21,6 +21,7 @@ from proxy.store.records import (
     keys_to_wire,
 )
 from proxy.store.sqlite import SqliteOptions, open_store
+from proxy.store.summaries import KEPT_MS, Period, Summary
 
 Maker = Callable[..., Awaitable[Store]]
 
@@ -218,6 +219,49 @@ async def test_audit_is_bounded_and_comes_newest_first(store_maker):
     for number in range(4):
         await store.add_audit(AuditLine(number, "ops", "block", "x", "refused", "too wide"))
     assert [line.time_ms for line in await store.audit(10)] == [3, 2]
+
+
+def second(start_ms: int, pod: str = "a", content: bytes = b"{}") -> Summary:
+    return Summary(Period.SECOND, pod, start_ms, content)
+
+
+async def test_summaries_of_all_pods_come_oldest_first(store):
+    """Answers about traffic speak for every pod of the store."""
+    await store.add_summaries([second(3000), second(1000, "b", b"1")])
+    await store.add_summaries([second(1000), second(2000)])
+    found = [(item.start_ms, item.pod) for item in await store.summaries(Period.SECOND, 1000, 3000)]
+    assert found == [(1000, "a"), (1000, "b"), (2000, "a")]
+    assert await store.summaries(Period.MINUTE, 0, 9000) == ()
+
+
+async def test_summary_written_again_replaces_the_first(store):
+    """A minute that is rolled up twice counts once."""
+    await store.add_summaries([second(1000, content=b"1")])
+    await store.add_summaries([second(1000, content=b"2")])
+    assert await store.summaries(Period.SECOND, 0, 2000) == (second(1000, content=b"2"),)
+
+
+@pytest.mark.parametrize("period", list(Period))
+async def test_summaries_are_kept_as_long_as_their_period_says(store, period):
+    kept = KEPT_MS[period]
+    other = Period.HOUR if period is not Period.HOUR else Period.MINUTE
+    await store.add_summaries([Summary(period, "a", number, b"") for number in (0, 1, 2)])
+    await store.add_summaries([Summary(other, "a", 0, b"")])
+    await store.add_summaries([Summary(period, "b", kept + 1, b"")])
+    assert [item.start_ms for item in await store.summaries(period, 0, kept + 2)] == [1, 2, kept + 1]
+    assert len(await store.summaries(other, 0, 1)) == 1
+
+
+async def test_summaries_survive_a_restart(store_maker):
+    store = await store_maker()
+    await store.add_summaries([second(1000)])
+    await store.close()
+    assert await (await store_maker()).summaries(Period.SECOND, 0, 2000) == (second(1000),)
+
+
+async def test_no_summaries_are_no_fault(store):
+    await store.add_summaries([])
+    assert await store.summaries(Period.SECOND, 0, 1) == ()
 
 
 async def test_closed_store_refuses(store_maker):

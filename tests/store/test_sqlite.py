@@ -14,6 +14,7 @@ import pytest
 from proxy.errors import StoreError
 from proxy.store.records import Draft, ManualEntry, RecordKind
 from proxy.store.sqlite import SqliteOptions, SqliteStore, open_store
+from proxy.store.summaries import Period, Summary
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -133,7 +134,24 @@ async def test_database_of_a_later_layout_is_refused(tmp_path):
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 9")
     connection.close()
-    assert "is of layout 9, this program reads layout 1" in await refusal(path)
+    assert "is of layout 9, this program reads layout 2" in await refusal(path)
+
+
+async def test_database_of_the_first_layout_is_brought_up_to_date(tmp_path):
+    """Who updates the program keeps log, audit and denials."""
+    path = tmp_path / "store.sqlite"
+    store = await open_store(SqliteOptions(path))
+    record = await store.append(put(), await store.head())
+    await store.close()
+    connection = sqlite3.connect(path)
+    connection.execute("DROP TABLE summaries")
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    store = await open_store(SqliteOptions(path))
+    await store.add_summaries([Summary(Period.SECOND, "a", 1000, b"{}")])
+    assert await store.head() == record.head
+    assert len(await store.summaries(Period.SECOND, 0, 2000)) == 1
+    await store.close()
 
 
 async def test_path_that_cannot_be_written_is_refused_by_name(tmp_path):

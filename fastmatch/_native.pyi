@@ -324,14 +324,19 @@ class Segment:
     def slot_counters(self, slot: int) -> dict[str, int]: ...
     def histogram(self, name: Literal["request_seconds", "upstream_seconds"]) -> list[tuple[float, int]]:
         """(upper bound in seconds, count) of each non-empty log-linear bucket, ascending."""
-    def routes(self, names: Sequence[str]) -> list[tuple[int, int, int]]:
-        """(requests, denied, errors) of each route, over all slots and for the segment's life; by name."""
+    def routes(self, names: Sequence[str]) -> list[tuple[dict[str, int], dict[int, int]]]:
+        """What each route of these names came to, over all slots and for the segment's life.
+
+        Counts by name, see `ROUTE_COUNTERS`, and latencies: microseconds below which so many answers were
+        complete that are in no bucket before; a bound is at most 25 % off.
+        """
     def add(self, slot: int, name: str, amount: int) -> None:
         """For counters that Python owns (bytes, retries, connections); amount may be negative for gauges
         only.
         """
 
 COUNTERS: Final[tuple[str, ...]]
+ROUTE_COUNTERS: Final[tuple[str, ...]]
 GAUGES: Final[tuple[str, ...]]
 
 @final

@@ -16,6 +16,7 @@ from proxy.control.lists import Lists
 from proxy.control.policy import Rules
 from proxy.control.putback import PutBack
 from proxy.control.sight.feed import Feed
+from proxy.control.sight.summaries import Summaries
 from proxy.control.state import State
 from proxy.settings import Settings
 from proxy.store.protocol import Store
@@ -45,6 +46,7 @@ class Control:
     denials: DenialRecorder
     health: HealthChecks
     feed: Feed
+    summaries: Summaries
     segment: Segment
     runtime_directory: Path
     started: float = field(default_factory=time.time)

@@ -18,6 +18,13 @@ BUCKETS_SECONDS: Final = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
     0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 )  # fmt: skip
+_ROUTE_COUNTERS: Final = {
+    "requests": "requests by route",
+    "denied": "denials by route",
+    "limited": "answers 429 of a rate limit, by route",
+    "errors": "answers 5xx by route",
+    "client_gone": "clients that went before their answer, by route",
+}
 _HISTOGRAMS: Final[tuple[Literal["request_seconds", "upstream_seconds"], ...]] = (
     "request_seconds",
     "upstream_seconds",
@@ -55,13 +62,22 @@ class ControlCollector(Collector):
     def _routes(self) -> Iterator[Metric]:
         """Of the configuration in force; a route that was taken out and put back goes on counting."""
         names = [route.name for route in self._control.state.config.routes]
-        requests = CounterMetricFamily("sentra_route_requests", "requests by route", labels=["route"])
-        denied = CounterMetricFamily("sentra_route_denied", "denials by route", labels=["route"])
-        errors = CounterMetricFamily("sentra_route_errors", "answers 5xx by route", labels=["route"])
-        for name, counts in zip(names, self._control.segment.routes(names), strict=True):
-            for family, count in zip((requests, denied, errors), counts, strict=True):
-                family.add_metric([name], count)
-        yield from (requests, denied, errors)
+        families = {
+            name: CounterMetricFamily(f"sentra_route_{name}", text, labels=["route"])
+            for name, text in _ROUTE_COUNTERS.items()
+        }
+        responses = CounterMetricFamily(
+            "sentra_route_responses", "answers by route and class", labels=["route", "class"]
+        )
+        seconds = HistogramMetricFamily("sentra_route_request_seconds", "by route", labels=["route"])
+        for name, (counts, latency) in zip(names, self._control.segment.routes(names), strict=True):
+            for counter, family in families.items():
+                family.add_metric([name], counts[counter])
+            for digit in "12345":
+                responses.add_metric([name, f"{digit}xx"], counts[f"responses_{digit}xx"])
+            buckets, total, sum_value = fold([(bound / 1e6, count) for bound, count in latency.items()])
+            seconds.add_metric([name], buckets=[*buckets, ("+Inf", total)], sum_value=sum_value)
+        yield from (*families.values(), responses, seconds)
 
     def _lists(self) -> Iterator[Metric]:
         state, lists, now = self._control.state, self._control.lists, time.time()

@@ -32,6 +32,7 @@ from proxy.control.lists import Lists
 from proxy.control.ops import ops_application
 from proxy.control.policy import rules_from
 from proxy.control.sight.feed import Feed
+from proxy.control.sight.summaries import Summaries
 from proxy.control.state import State
 from proxy.control.upstream_files import check_upstream_files
 from proxy.errors import ConfigError, StoreError
@@ -94,6 +95,11 @@ async def started(running: Running, options: ControlOptions, segment: Segment) -
         state = State(config if kept is None else kept.previous)
         state.load(await store.snapshot())
         options.runtime_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        summaries = Summaries(
+            store, segment, settings.sight.pod_name, lambda: (route.name for route in state.config.routes)
+        )
+        await summaries.start()
+        stack.push_async_callback(summaries.close)
         feed = Feed(settings.sight.listener_count)
 
         def on_events(payload: bytes) -> None:
@@ -115,6 +121,7 @@ async def started(running: Running, options: ControlOptions, segment: Segment) -
             denials=denials,
             health=HealthChecks(changes.share_health),
             feed=feed,
+            summaries=summaries,
             segment=segment,
             runtime_directory=options.runtime_directory,
         )
@@ -143,6 +150,7 @@ async def _serve(control: Control, stop: asyncio.Event) -> None:
             tasks.create_task(control.links.resend_forever(), name="links"),
             tasks.create_task(control.denials.write_forever(), name="denials"),
             tasks.create_task(control.health.run_forever(), name="health"),
+            tasks.create_task(control.summaries.write_forever(), name="summaries"),
             tasks.create_task(_keep_house(control), name="housekeeping"),
         ]
         await stop.wait()
@@ -199,6 +207,7 @@ def restart_needed(before: Settings, after: Settings) -> tuple[str, ...]:
         "control.ops_listen": (before.control.ops_listen, after.control.ops_listen),
         "lanes": (_processes(before), _processes(after)),
         "state": (before.state, after.state),
+        "sight.pod": (before.sight.pod_name, after.sight.pod_name),
     }
     return tuple(key for key, (old, new) in pairs.items() if old != new)
 

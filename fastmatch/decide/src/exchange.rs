@@ -157,8 +157,9 @@ impl Exchange {
             _ => Counter::Responses5xx,
         };
         gate.count(class, 1);
-        gate.route_ended(self.place, status);
-        gate.observe(Histogram::Request, now - self.started);
+        let duration = now - self.started;
+        gate.route_ended(self.place, status, duration);
+        gate.observe(Histogram::Request, duration);
         if let Some(note) = self.note.take() {
             self.log(gate, &note, status, end, now);
         }

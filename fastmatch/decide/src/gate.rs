@@ -263,13 +263,19 @@ impl Gate {
     }
 
     #[inline]
-    pub fn route_ended(&self, place: Place, status: u16) {
-        self.segment.route_counters(self.slot).ended(place, status);
+    pub fn route_ended(&self, place: Place, status: u16, duration: Duration) {
+        let counters = self.segment.route_counters(self.slot);
+        counters.ended(place, status, duration);
     }
 
     #[inline]
     pub fn route_denied(&self, place: Place) {
         self.segment.route_counters(self.slot).denied(place);
+    }
+
+    #[inline]
+    pub fn route_limited(&self, place: Place) {
+        self.segment.route_counters(self.slot).limited(place);
     }
 
     #[inline]

@@ -13,7 +13,8 @@ pub enum Histogram {
 
 pub const HISTOGRAM_COUNT: usize = 2;
 
-const FIRST_OCTAVE: u32 = 10;
+/// Durations below 2^10 ns are one bucket.
+pub const FIRST_OCTAVE: u32 = 10;
 const OCTAVES: u32 = 30;
 const STEP_BITS: u32 = 5;
 const STEPS: u64 = 1 << STEP_BITS;

@@ -45,7 +45,7 @@ pub use identity::parse_address;
 pub use network::TrustedNetworks;
 pub use request_body::BodyPart;
 pub use route::{NO_ROUTE, RouteSettings};
-pub use route_counters::RouteCounts;
+pub use route_counters::{ROUTE_COUNTERS, RouteCounts};
 pub use route_rules::Miss;
 pub use router::MOST_ROUTES;
 pub use segment::{COUNTERS, Counter, GAUGES, Gauge, Segment, SegmentError, Sizes};

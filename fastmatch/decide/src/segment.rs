@@ -121,7 +121,7 @@ numbered! {
 }
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SENTRASG");
-const LAYOUT_VERSION: u64 = 4;
+const LAYOUT_VERSION: u64 = 5;
 const SLOTS: usize = 2;
 const LIMIT_ENTRIES: usize = 4;
 const CLOCK_START: usize = 5;
@@ -442,7 +442,7 @@ mod tests {
         let error = Segment::open(segment.descriptor()).err().expect("refused");
         assert_eq!(
             error.to_string(),
-            "segment layout version is 99, expected 4"
+            "segment layout version is 99, expected 5"
         );
         segment.memory.words()[1].store(LAYOUT_VERSION, Ordering::Relaxed);
         for (field, word) in [("slots", SLOTS), ("limit entries", LIMIT_ENTRIES)] {

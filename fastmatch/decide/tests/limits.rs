@@ -349,6 +349,17 @@ fn a_table_without_room_limits_or_lets_pass_as_it_was_told() {
 }
 
 #[test]
+fn limited_requests_count_for_their_route() {
+    let world = limited(&[limit("a", "client", 3, 3600)]);
+    assert_eq!(passing(&world, "198.51.100.1", GET, 5), 3);
+    let told = world.segment.route_counts("default");
+    let limited = decide::ROUTE_COUNTERS
+        .iter()
+        .position(|name| *name == "limited");
+    assert_eq!(told.counts[limited.expect("a counter")], 2);
+}
+
+#[test]
 fn a_head_in_pieces_is_counted_when_it_is_complete() {
     let world = limited(&[limit("a", "client", 1, 3600)]);
     let (first, second) = GET.split_at(20);

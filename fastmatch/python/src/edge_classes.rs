@@ -26,6 +26,10 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("COUNTERS", PyTuple::new(python, decide::COUNTERS)?)?;
     module.add("GAUGES", PyTuple::new(python, decide::GAUGES)?)?;
     module.add("ENDS", PyTuple::new(python, decide::ENDS)?)?;
+    module.add(
+        "ROUTE_COUNTERS",
+        PyTuple::new(python, decide::ROUTE_COUNTERS)?,
+    )?;
     for (name, value) in [
         ("FORWARD", action::FORWARD),
         ("DENY", action::DENY),

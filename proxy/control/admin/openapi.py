@@ -13,7 +13,7 @@ Json = dict[str, Any]
 _STATUS_TEXT = {
     200: "Done.",
     201: "Done; durable and on its way to every worker.",
-    404: "There is no such entry.",
+    404: "There is no such entry or route.",
     409: "Still blocked by something else, the idempotency key was used for another change, or no list yet.",
 }
 _ERROR_TEXT = {

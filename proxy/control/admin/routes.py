@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import web
 from pydantic import BaseModel
 
-from proxy.control.admin import handlers, reports, stream
+from proxy.control.admin import handlers, reports, stream, traffic
 from proxy.control.admin.bodies import AllowBody, BlockBody, LookupBody, SimulateBody
 from proxy.control.auth import Caller
 from proxy.control.context import Control
@@ -87,6 +87,31 @@ ROUTES: Final[tuple[Route, ...]] = (
         handlers.denials,
         "Denied requests, newest first",
         query=(("client", False, "Only this client address."), _LIMIT),
+    ),
+    Route(
+        "GET",
+        "/v1/top",
+        "read",
+        traffic.top,
+        "Which route gets most: requests, denied, limited, errors",
+        query=(
+            ("by", False, "route."),
+            ("order", False, "requests (default), denied, limited or errors."),
+            ("window", False, "1s to 30d up to now, such as 60s or 24h, default 15m."),
+            ("limit", False, "1 to 100, default 20."),
+        ),
+    ),
+    Route(
+        "GET",
+        "/v1/analytics",
+        "read",
+        traffic.analytics,
+        "How a route fares over time: counts, error rate, status classes, latency percentiles",
+        query=(
+            ("api_id", False, "A route's name; without it all routes, together and each by itself."),
+            ("time_range", False, "24h (default), 7d or 30d."),
+        ),
+        statuses=(200, 404),
     ),
     Route(
         "POST",

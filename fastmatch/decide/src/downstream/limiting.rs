@@ -34,6 +34,7 @@ impl Downstream {
         if outcome.is_exceeded && !route.observe {
             outcome.write_refusal(&mut note.fields);
             outcome.write_names(&mut note.names);
+            self.gate.route_limited(self.exchange.place);
             self.tell_limit(&outcome, head, Counter::Limited, "limited");
             return true;
         }

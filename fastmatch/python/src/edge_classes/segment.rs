@@ -1,5 +1,6 @@
 //! Counters in shared memory.
 
+use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
@@ -9,6 +10,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::blocklist_classes::Within;
+
+/// Counts by name; microseconds and how many answers were complete in less.
+type RouteTold = (HashMap<&'static str, u64>, HashMap<u64, u64>);
 
 #[pyclass(name = "Segment", module = "fastmatch", frozen)]
 pub(crate) struct PySegment {
@@ -108,11 +112,13 @@ impl PySegment {
 
     /// A call for each name costs a conversion; all names of a configuration are asked for at a time.
     #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
-    fn routes(&self, names: Vec<String>) -> Vec<(u64, u64, u64)> {
-        let counts = names.iter().map(|name| self.segment.route_counts(name));
-        counts
-            .map(|counts| (counts.requests, counts.denied, counts.errors))
-            .collect()
+    fn routes(&self, names: Vec<String>) -> Vec<RouteTold> {
+        let told = names.iter().map(|name| self.segment.route_counts(name));
+        told.map(|told| {
+            let counts = decide::ROUTE_COUNTERS.into_iter().zip(told.counts);
+            (counts.collect(), told.latency.into_iter().collect())
+        })
+        .collect()
     }
 
     fn add(&self, slot: Within<usize>, name: &str, amount: Within<i64>) -> PyResult<()> {

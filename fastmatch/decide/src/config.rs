@@ -150,7 +150,9 @@ impl Tables {
             .map(|score| tenths("drop_score", score))
             .transpose()?;
         let fallback = Route::fallback(settings)?;
-        let routes = compile_routes(settings, &fallback)?;
+        // First: it knows the faults of hosts and paths, on which others follow.
+        let router = Router::compile(&settings.routes)?;
+        let compiled = compile_routes(settings, &fallback)?;
         Ok(Self {
             trusted,
             drop_score,
@@ -172,10 +174,10 @@ impl Tables {
                 target_bytes: 0,
                 field_count: http1::FIELD_CAPACITY,
             },
-            router: Router::compile(&settings.routes)?,
+            router,
             limiting: Limiting {
                 is_on: !fallback.limits.is_empty()
-                    || routes.iter().any(|route| !route.limits.is_empty()),
+                    || compiled.iter().any(|route| !route.limits.is_empty()),
                 always_tells: one_of(
                     "limit_fields",
                     &settings.limit_fields,
@@ -187,7 +189,7 @@ impl Tables {
                     ["limit", "pass"],
                 )?,
             },
-            routes,
+            routes: compiled,
             fallback: Arc::new(fallback),
         })
     }

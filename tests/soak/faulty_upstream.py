@@ -20,7 +20,8 @@ from tests.soak.program import (
 LOAD_SHARE = 0.7
 _CONNECTIONS = 64
 _CAPACITY_SECONDS = 5.0
-_FAULTY_SHARE = 0.3
+# All of them: a pool keeps to the connections that have none.
+_FAULTY_SHARE = 1.0
 _SEED = 4
 _MEMORY_MIB = 32.0
 _UPSTREAM = """idle_seconds = 2
@@ -68,6 +69,9 @@ def add_counts(figures: Figures, found: dict[str, Any], seconds: float, rate: fl
         figures.known(f"status {status}", came.get(f"status {status}", 0))
     # A fault behind the head can only be shown by a cut.
     figures.known("cut within an answer", came.get("cut within an answer", 0))
+    # Without faults this part would prove nothing.
+    seen = sum(came.get(what, 0) for what in ("status 502", "status 504", "cut within an answer"))
+    figures.at_least("faults that a client saw, a second", seen / seconds, 1)
     for fault in ("wrong body", "undocumented status", "no answer", "hang"):
         figures.at_most(fault, came.get(fault, 0), 0)
         if came.get(fault):

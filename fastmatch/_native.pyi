@@ -305,11 +305,11 @@ class Segment:
     """
 
     @staticmethod
-    def create(slots: int, *, limit_entry_count: int = 65536) -> Segment:
-        """A new anonymous segment (memfd). Rate limits have 8 bytes for each entry; how many is rounded up to
-        a power of two.
+    def create(slots: int, *, limit_entry_count: int = 65536, address_entry_count: int = 32768) -> Segment:
+        """A new anonymous segment (memfd). Rate limits have 8 bytes for each entry, connections by address
+        8 bytes for each entry of each slot; how many is rounded up to powers of two.
 
-        Raises ValueError beyond 1-1024 slots and 1024-16777216 entries.
+        Raises ValueError beyond 1-1024 slots, 1024-16777216 and 1024-4194304 entries.
         """
     @staticmethod
     def open(descriptor: int) -> Segment:
@@ -318,7 +318,7 @@ class Segment:
     @property
     def slots(self) -> int: ...
     def clear_gauges(self, slot: int) -> None:
-        """Zero the gauges of a dead worker, never its counters."""
+        """Zero the gauges and the connections by address of a dead worker, never its counters."""
     def counters(self) -> dict[str, int]:
         """Sums over all slots, by name: see `COUNTERS` and `GAUGES`."""
     def slot_counters(self, slot: int) -> dict[str, int]: ...
@@ -441,6 +441,15 @@ class Gate:
 
         `drop_score`: the listener's own, else the configured one.
         """
+    def enter(self, scope: str, address: str, most: int, /) -> bool | None:
+        """One more connection of this client (IPv6: of its /64), unless `most` of the pod's are open already.
+        Each scope, such as a listener, counts by itself.
+
+        True: counted, so `leave` when it closes. False: there are as many as may be. None: it may stay and
+        nobody counts it, because its address is a trusted proxy's or the table has no place for it.
+        """
+    def leave(self, scope: str, address: str, /) -> None:
+        """A connection that `enter` counted has closed."""
     def tick(self, now: int, /) -> None:
         """Set the coarse clock (Unix seconds) of verdicts, dates and events."""
     def drain(self) -> None:

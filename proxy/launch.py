@@ -43,6 +43,7 @@ def supervisor_options(
         lanes=tuple(
             LaneOptions(lane.name, lane_socket_name(lane.name), lane.processes) for lane in settings.lanes
         ),
+        address_entry_count=_address_entry_count(edge.limits.connection_count),
         engine=edge.engine,
         config_path=config_path,
         control_listen=tuple((bind.host, bind.port) for bind in (control.admin_listen, control.ops_listen)),
@@ -75,3 +76,8 @@ def successor_command(config_path: Path | None) -> tuple[str, ...]:
     """Starts `sentra-proxy run` again, in the place of the one that runs."""
     config = () if config_path is None else ("--config", str(config_path))
     return (*python_module("proxy"), "run", "--take-over", *config)
+
+
+def _address_entry_count(connection_count: int) -> int:
+    """Places for the client addresses of a worker: in a table that is half empty hardly any finds none."""
+    return max(1024, 2 * connection_count)

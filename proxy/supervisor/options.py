@@ -71,6 +71,7 @@ class SupervisorOptions:
     listeners: tuple[ListenerAddress, ...] = ()
     limit_entry_count: int = 65536
     lanes: tuple[LaneOptions, ...] = ()
+    address_entry_count: int = 32768
     engine: Literal["native", "aiohttp"] = "native"
     config_path: Path | None = None
     control_listen: tuple[Address, ...] = ()

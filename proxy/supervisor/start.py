@@ -93,7 +93,11 @@ def _supervise(
     every = (*_flat(listeners), *lanes)
     for opened in every:
         sockets.enter_context(opened.socket)
-    segment = Segment.create(options.worker_count, limit_entry_count=options.limit_entry_count)
+    segment = Segment.create(
+        options.worker_count,
+        limit_entry_count=options.limit_entry_count,
+        address_entry_count=options.address_entry_count,
+    )
     specs = [*describe(options, listeners, segment.fileno()), *describe_lanes(options, lanes)]
     if takeover is not None:
         takeover.stop_control()

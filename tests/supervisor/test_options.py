@@ -51,6 +51,7 @@ def test_count_stays_within_the_affinity():
             worker_count=3,
             listeners=(ListenerAddress("a", "::", 443), ListenerAddress("b", path="/run/b", mode=0o600)),
             limit_entry_count=4,
+            address_entry_count=5,
             engine="aiohttp",
             config_path=Path("sentra.toml"),
             control_listen=(("127.0.0.1", 3),),

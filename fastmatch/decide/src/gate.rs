@@ -12,12 +12,13 @@ use arc_swap::{ArcSwap, Guard};
 use blocklist::Blocklist;
 
 use crate::access::AccessLog;
+use crate::addresses::Entry;
 use crate::config::Tables;
 use crate::events::{Event, Events};
 use crate::histogram::Histogram;
 use crate::identity::parse_address;
 use crate::judge::{Hosts, judge};
-use crate::limits::keys::Keys;
+use crate::limits::keys::{Identity, Keys};
 use crate::limits::{Clock, Counting};
 use crate::request_id::RequestId;
 use crate::route::Route;
@@ -74,6 +75,9 @@ pub struct Gate {
 impl Gate {
     /// None when the segment has no such slot.
     pub fn new(tables: Arc<Tables>, segment: Arc<Segment>, slot: usize) -> Option<Self> {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
         let (clock, keys) = (
             Clock::new(segment.clock_start()),
             Keys::new(segment.key_seed()),
@@ -84,11 +88,7 @@ impl Gate {
                 tables,
                 list: None,
             }),
-            now: AtomicU64::new(
-                SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .map_or(0, |since| since.as_secs()),
-            ),
+            now: AtomicU64::new(now),
             is_draining: AtomicBool::new(false),
             segment,
             slot,
@@ -211,6 +211,34 @@ impl Gate {
             slot: self.slot,
         });
         Ok(false)
+    }
+
+    /// One more connection of this client address, unless `most` of the pod's are open already (IPv6: of its /64).
+    /// Each `scope`, such as a listener, counts by itself. What is counted has to `leave`. A trusted proxy speaks for
+    /// others and is not counted.
+    pub fn enter(&self, scope: &str, address: &str, most: u64) -> Result<Entry, InvalidPeer> {
+        let address = parse_peer(address)?;
+        if self.load().tables.trusted.contains(address) {
+            return Ok(Entry::Uncounted);
+        }
+        let tables = self.segment.addresses(self.slot);
+        let entry = tables.enter(self.address_key(scope, address), most);
+        if entry == Entry::Uncounted {
+            self.count(Counter::ConnectionsUncounted, 1);
+        }
+        Ok(entry)
+    }
+
+    /// A connection that was counted has closed.
+    pub fn leave(&self, scope: &str, address: &str) -> Result<(), InvalidPeer> {
+        let key = self.address_key(scope, parse_peer(address)?);
+        self.segment.addresses(self.slot).leave(key);
+        Ok(())
+    }
+
+    fn address_key(&self, scope: &str, address: IpAddr) -> u64 {
+        let identity = Identity::of(Some(scope), false, "", "connections");
+        self.keys.of_client(identity, address)
     }
 
     fn record_drop(&self, event: &Event<'_>) {

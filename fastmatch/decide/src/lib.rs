@@ -6,6 +6,7 @@
 
 mod access;
 pub mod action;
+mod addresses;
 mod answer;
 mod changes;
 pub mod config;
@@ -35,6 +36,7 @@ mod router;
 mod segment;
 pub mod upstream;
 
+pub use addresses::Entry;
 pub use changes::ChangeSettings;
 pub use config::{ConfigError, Settings, Tables, tenths};
 pub use downstream::Downstream;

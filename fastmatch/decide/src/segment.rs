@@ -2,10 +2,10 @@
 //! workers know together of who came how often.
 //!
 //! Layout (64-bit words): a header of one cache line (magic, layout version, slots, words per slot, entries of the limit
-//! table, its clock's start, the seed of its hash), the names of routes, then one block per slot, each part on cache
-//! lines of its own: counters, gauges, histograms, counters by route; then the limit table. A slot is written by one
-//! worker, so its lines stay in that core's cache; readers add slots up. Relaxed atomics: the numbers need no order among
-//! themselves.
+//! table, its clock's start, the seed of its hash, words of an address table), the names of routes, then one block per
+//! slot, each part on cache lines of its own: counters, gauges, histograms, counters by route; then an address table per
+//! slot; then the limit table. A slot is written by one worker, so its lines stay in that core's cache; readers add slots
+//! up. Relaxed atomics: the numbers need no order among themselves.
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use blocklist::memory::{SharedSegment, monotonic};
 
+use crate::addresses::AddressTables;
 use crate::histogram::{BUCKETS, HISTOGRAM_COUNT, Histogram, bucket_of, upper_bound_seconds};
 use crate::limits::table::{self, LimitTable};
 use crate::route_counters::{self, Place, RouteCounts, SlotCounters};
@@ -56,6 +57,8 @@ numbered! {
     LimitObserved = "limit_observed",
     /// Requests that a limit had no place to count.
     LimitTableFull = "limit_table_full",
+    /// Connections that the caps by address had no place to count.
+    ConnectionsUncounted = "connections_uncounted",
     /// No route fits: 404.
     Unrouted = "unrouted",
     /// A path that the upstream keeps to itself: 404.
@@ -126,6 +129,7 @@ const SLOTS: usize = 2;
 const LIMIT_ENTRIES: usize = 4;
 const CLOCK_START: usize = 5;
 const KEY_SEED: usize = 6;
+const ADDRESS_ENTRIES: usize = 7;
 const LINE_WORDS: usize = 8;
 /// The names of routes stand behind the header proper.
 const HEADER_WORDS: usize = LINE_WORDS + route_counters::PLACES;
@@ -138,6 +142,9 @@ pub const MAX_SLOTS: usize = 1024;
 /// Of the limit table: 8 KiB to 128 MiB.
 pub const LIMIT_ENTRY_RANGE: std::ops::RangeInclusive<usize> = 1 << 10..=1 << 24;
 pub const DEFAULT_LIMIT_ENTRIES: usize = 1 << 16;
+/// Of one slot's address table: 8 KiB to 32 MiB.
+pub const ADDRESS_ENTRY_RANGE: std::ops::RangeInclusive<usize> = 1 << 10..=1 << 22;
+pub const DEFAULT_ADDRESS_ENTRIES: usize = 1 << 15;
 
 #[derive(Debug)]
 pub enum SegmentError {
@@ -171,6 +178,8 @@ pub struct Sizes {
     pub slots: usize,
     /// Keys that the limit table has room for; rounded up to a power of two.
     pub limit_entries: usize,
+    /// Client addresses that the table of one slot has room for; rounded up to a power of two.
+    pub address_entries: usize,
 }
 
 impl Sizes {
@@ -178,6 +187,7 @@ impl Sizes {
         Self {
             slots,
             limit_entries: DEFAULT_LIMIT_ENTRIES,
+            address_entries: DEFAULT_ADDRESS_ENTRIES,
         }
     }
 
@@ -189,15 +199,25 @@ impl Sizes {
             let most = *LIMIT_ENTRY_RANGE.end();
             return Err(layout("limit entries", self.limit_entries, most));
         }
+        if !ADDRESS_ENTRY_RANGE.contains(&self.address_entries) {
+            let most = *ADDRESS_ENTRY_RANGE.end();
+            return Err(layout("address entries", self.address_entries, most));
+        }
         Ok(Self {
+            slots: self.slots,
             limit_entries: self.limit_entries.next_power_of_two(),
-            ..self
+            address_entries: self.address_entries.next_power_of_two(),
         })
+    }
+
+    /// The address tables begin here.
+    fn address_start(self) -> usize {
+        HEADER_WORDS + self.slots * SLOT_WORDS
     }
 
     /// The limit table begins here.
     fn limit_start(self) -> usize {
-        HEADER_WORDS + self.slots * SLOT_WORDS
+        self.address_start() + self.slots * self.address_entries
     }
 
     fn words(self) -> usize {
@@ -223,6 +243,7 @@ impl Segment {
         }
         let start = u64::try_from(monotonic().as_nanos()).unwrap_or(0);
         memory.words()[CLOCK_START].store(start, Ordering::Relaxed);
+        memory.words()[ADDRESS_ENTRIES].store(sizes.address_entries as u64, Ordering::Relaxed);
         // The standard library's hasher is keyed by the system's random numbers.
         memory.words()[KEY_SEED].store(RandomState::new().hash_one(start), Ordering::Relaxed);
         Ok(Self { memory, sizes })
@@ -240,6 +261,7 @@ impl Segment {
         let told = Sizes {
             slots: count(SLOTS),
             limit_entries: count(LIMIT_ENTRIES),
+            address_entries: count(ADDRESS_ENTRIES),
         };
         let fields = [
             "magic",
@@ -254,6 +276,10 @@ impl Segment {
             }
         }
         let sizes = told.checked()?;
+        if sizes.address_entries != told.address_entries {
+            let (found, expected) = (told.address_entries, sizes.address_entries);
+            return Err(layout("address entries", found, expected));
+        }
         if sizes != told {
             return Err(layout(
                 "limit entries",
@@ -286,6 +312,13 @@ impl Segment {
         let words = &self.memory.words()[start..self.sizes.words()];
         LimitTable::new(words)
             .expect("invariant: sizes are checked when a segment is made or opened")
+    }
+
+    /// Open connections by address, as the worker of this slot sees and changes them.
+    pub(crate) fn addresses(&self, slot: usize) -> AddressTables<'_> {
+        let start = self.sizes.address_start();
+        let words = &self.memory.words()[start..self.sizes.limit_start()];
+        AddressTables::new(words, self.sizes.address_entries, slot)
     }
 
     /// The monotonic clock when the segment was made: its ticks are counted from here.
@@ -337,7 +370,9 @@ impl Segment {
         self.add_at(slot, start + bucket_of(duration), 1);
     }
 
+    /// What a dead worker had open: its gauges and its connections by address.
     pub fn clear_gauges(&self, slot: usize) {
+        self.addresses(slot).clear();
         for index in 0..GAUGES.len() {
             self.word(slot, GAUGE_START + index)
                 .store(0, Ordering::Relaxed);
@@ -445,7 +480,11 @@ mod tests {
             "segment layout version is 99, expected 5"
         );
         segment.memory.words()[1].store(LAYOUT_VERSION, Ordering::Relaxed);
-        for (field, word) in [("slots", SLOTS), ("limit entries", LIMIT_ENTRIES)] {
+        for (field, word) in [
+            ("slots", SLOTS),
+            ("limit entries", LIMIT_ENTRIES),
+            ("address entries", ADDRESS_ENTRIES),
+        ] {
             let right = segment.memory.words()[word].load(Ordering::Relaxed);
             for wrong in [0, 3, right * 2, u64::MAX] {
                 segment.memory.words()[word].store(wrong, Ordering::Relaxed);
@@ -459,20 +498,30 @@ mod tests {
 
     #[test]
     fn sizes_beyond_their_range_are_refused_and_others_rounded() {
-        for (slots, limit_entries) in [(0, 1024), (1025, 1024), (1, 1023), (1, (1 << 24) + 1)] {
+        for (slots, limit_entries, address_entries) in [
+            (0, 1024, 1024),
+            (1025, 1024, 1024),
+            (1, 1023, 1024),
+            (1, (1 << 24) + 1, 1024),
+            (1, 1024, 1023),
+            (1, 1024, (1 << 22) + 1),
+        ] {
             let sizes = Sizes {
                 slots,
                 limit_entries,
+                address_entries,
             };
             assert!(Segment::create(sizes).is_err(), "{sizes:?}");
         }
         let sizes = Sizes {
             slots: 1,
             limit_entries: 1025,
+            address_entries: 2049,
         };
         let segment = Segment::create(sizes).expect("memfd");
         let opened = Segment::open(segment.descriptor()).expect("same layout");
         assert_eq!(opened.sizes.limit_entries, 2048);
+        assert_eq!(opened.sizes.address_entries, 4096);
         assert_eq!(opened.key_seed(), segment.key_seed());
         assert_eq!(opened.clock_start(), segment.clock_start());
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use decide::{Gate, Miss, Settings, Tables, tenths};
+use decide::{Entry, Gate, Miss, Settings, Tables, tenths};
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -173,6 +173,26 @@ impl PyGate {
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
         self.gate
             .accept(peer, drop_score)
+            .map_err(|error| invalid_peer(&error))
+    }
+
+    #[pyo3(signature = (scope, address, most, /))]
+    fn enter(&self, scope: &str, address: &str, most: Within<u64>) -> PyResult<Option<bool>> {
+        let entry = self
+            .gate
+            .enter(scope, address, most.0)
+            .map_err(|error| invalid_peer(&error))?;
+        Ok(match entry {
+            Entry::Counted => Some(true),
+            Entry::Refused => Some(false),
+            Entry::Uncounted => None,
+        })
+    }
+
+    #[pyo3(signature = (scope, address, /))]
+    fn leave(&self, scope: &str, address: &str) -> PyResult<()> {
+        self.gate
+            .leave(scope, address)
             .map_err(|error| invalid_peer(&error))
     }
 

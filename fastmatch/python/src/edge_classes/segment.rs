@@ -56,13 +56,18 @@ impl PySegment {
 impl PySegment {
     #[staticmethod]
     #[pyo3(
-        signature = (slots, *, limit_entry_count = Within(65536)),
-        text_signature = "(slots, *, limit_entry_count=65536)"
+        signature = (slots, *, limit_entry_count = Within(65536), address_entry_count = Within(32768)),
+        text_signature = "(slots, *, limit_entry_count=65536, address_entry_count=32768)"
     )]
-    fn create(slots: Within<usize>, limit_entry_count: Within<usize>) -> PyResult<Self> {
+    fn create(
+        slots: Within<usize>,
+        limit_entry_count: Within<usize>,
+        address_entry_count: Within<usize>,
+    ) -> PyResult<Self> {
         let sizes = Sizes {
             slots: slots.0,
             limit_entries: limit_entry_count.0,
+            address_entries: address_entry_count.0,
         };
         let segment = Arc::new(Segment::create(sizes).map_err(to_python)?);
         Ok(Self { segment })

@@ -464,6 +464,17 @@ class Gate:
         """
     def drain_access_log(self) -> bytes:
         """JSON lines since the last call. For any thread; never waits for anything but a line being made."""
+    def drain_hitters(self) -> bytes:
+        """Who sent most since the last call, as a JSON object: `since`, `until` (Unix seconds) and for each
+        of `requests`, `bytes`, `denied` and `limited` the `total`, `top` as [client, count] and an `error`.
+
+        A client's true count lies between the one told and that plus `error`, which is at most 0.4 % of
+        `total`; whoever is not told has no more than the last one plus `error`. IPv6 by /64.
+        """
+    def client_sample(self) -> bytes:
+        """Clients of the last 15 minutes as a JSON object: `minutes`, oldest first, each with its `start`,
+        its `requests` and at most 512 `clients`, drawn evenly from them. Nothing is taken out.
+        """
     @property
     def version(self) -> tuple[int, int] | None: ...
 

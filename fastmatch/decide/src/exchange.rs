@@ -51,6 +51,8 @@ pub struct Exchange {
     /// For the access log, from its first byte to its record; never there when that is off.
     pub note: Option<Box<Note>>,
     pub limit_note: LimitNote,
+    /// From and to the client; those of a tunnel are not among them.
+    pub bytes: u64,
 }
 
 /// What the client is told of its rate limits. Empty unless there is something to tell.
@@ -82,6 +84,7 @@ impl Exchange {
             place: Place::default(),
             limit_note: LimitNote::default(),
             note: None,
+            bytes: 0,
         }
     }
 
@@ -102,6 +105,7 @@ impl Exchange {
         self.hosts.clear();
         self.limit_note.fields.clear();
         self.limit_note.names.clear();
+        self.bytes = 0;
     }
 
     pub fn take_head(&mut self, head: &RequestHead<'_, '_>) {
@@ -160,6 +164,7 @@ impl Exchange {
         let duration = now - self.started;
         gate.route_ended(self.place, status, duration);
         gate.observe(Histogram::Request, duration);
+        gate.note_traffic(self.client, self.bytes, end);
         if let Some(note) = self.note.take() {
             self.log(gate, &note, status, end, now);
         }
@@ -188,6 +193,7 @@ impl Exchange {
     #[inline]
     pub fn received(&mut self, gate: &Gate, count: usize) {
         gate.count(Counter::BytesReceived, count as u64);
+        self.bytes += count as u64;
         if let Some(note) = &mut self.note {
             note.received += count as u64;
         }
@@ -197,6 +203,7 @@ impl Exchange {
     #[inline]
     pub fn sent(&mut self, gate: &Gate, count: usize) {
         gate.count(Counter::BytesSent, count as u64);
+        self.bytes += count as u64;
         if let Some(note) = &mut self.note {
             note.sent += count as u64;
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
@@ -14,6 +14,7 @@ use blocklist::Blocklist;
 use crate::access::AccessLog;
 use crate::addresses::Entry;
 use crate::config::Tables;
+use crate::end::End;
 use crate::events::{Event, Events};
 use crate::histogram::Histogram;
 use crate::identity::parse_address;
@@ -24,6 +25,7 @@ use crate::request_id::RequestId;
 use crate::route::Route;
 use crate::route_counters::Place;
 use crate::segment::{Counter, Gauge, Segment};
+use crate::traffic::Traffic;
 
 /// What one request is decided by, from its head to its end.
 pub struct Snapshot {
@@ -67,6 +69,7 @@ pub struct Gate {
     id_seed: u64,
     id_count: AtomicU64,
     events: Mutex<Events>,
+    traffic: Mutex<Traffic>,
     clock: Clock,
     keys: Keys,
     pub(crate) access_log: AccessLog,
@@ -97,6 +100,7 @@ impl Gate {
             id_count: AtomicU64::new(RandomState::new().hash_one(slot)),
             events: Mutex::default(),
             access_log: AccessLog::default(),
+            traffic: Mutex::new(Traffic::new(now)),
             clock,
             keys,
         })?;
@@ -279,6 +283,24 @@ impl Gate {
     /// Lines of the access log since the last call; `spare` gives its memory.
     pub fn drain_access_log(&self, spare: Vec<u8>) -> Vec<u8> {
         self.access_log.drain(spare)
+    }
+
+    pub(crate) fn note_traffic(&self, client: IpAddr, bytes: u64, end: End) {
+        self.traffic().add(self.now(), client, bytes, end);
+    }
+
+    /// Who sent most since the last call, as a JSON object.
+    pub fn drain_hitters(&self) -> Vec<u8> {
+        self.traffic().drain_hitters(self.now())
+    }
+
+    /// Clients of the last quarter of an hour, a fair sample of each minute, as a JSON object.
+    pub fn client_sample(&self) -> Vec<u8> {
+        self.traffic().client_sample(self.now())
+    }
+
+    fn traffic(&self) -> MutexGuard<'_, Traffic> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn slot(&self) -> usize {

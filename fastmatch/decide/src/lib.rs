@@ -34,6 +34,7 @@ mod route_counters;
 mod route_rules;
 mod router;
 mod segment;
+mod traffic;
 pub mod upstream;
 
 pub use addresses::Entry;

@@ -234,6 +234,14 @@ impl PyGate {
         drained
     }
 
+    fn drain_hitters<'py>(&self, python: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(python, &self.gate.drain_hitters())
+    }
+
+    fn client_sample<'py>(&self, python: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(python, &self.gate.client_sample())
+    }
+
     #[getter]
     fn version(&self) -> Option<(u64, u64)> {
         self.gate.version()

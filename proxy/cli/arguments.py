@@ -39,6 +39,11 @@ def parser() -> argparse.ArgumentParser:
 
     reload = verbs.add_parser("reload", help="read configuration and lists again, as SIGHUP does")
     _add_config(reload)
+    reload.add_argument(
+        "--workers",
+        action="store_true",
+        help="replace the worker processes one by one instead; no connection is refused or lost",
+    )
     reload.set_defaults(command=running.reload)
 
     quickstart = verbs.add_parser("quickstart", help="everything on this machine, with a demo gateway")

@@ -10,6 +10,8 @@ from proxy.cli.commands import EXIT_DONE, EXIT_REFUSED, config_path
 # A supervisor gives up a successor that does not serve by itself; this only ends the wait for a broken one.
 _RESTART_SECONDS = 120.0
 _ANSWER_SECONDS = 10.0
+# One worker starts in well under a second, and there may be many.
+_REPLACE_SECONDS = 600.0
 
 
 def restart(parsed: argparse.Namespace) -> int:
@@ -23,9 +25,16 @@ def restart(parsed: argparse.Namespace) -> int:
 
 
 def reload(parsed: argparse.Namespace) -> int:
-    """The outcome is in the log: reading and compiling lists may take its time."""
+    """The outcome is in the log: reading and compiling lists may take its time.
+
+    With `--workers` it returns when all workers are new ones.
+    """
     from proxy.supervisor import messages  # as above
 
+    if parsed.workers:
+        return _ask(
+            parsed, messages.REPLACE_WORKERS, _REPLACE_SECONDS, "all workers are new, the old ones drain"
+        )
     return _ask(parsed, messages.RELOAD, _ANSWER_SECONDS, "asked: the log says what comes of it")
 
 

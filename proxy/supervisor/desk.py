@@ -54,6 +54,8 @@ class Desk:
             case messages.RELOAD:
                 self._supervisor.reload()
                 visitor.send(messages.DONE)
+            case messages.REPLACE_WORKERS:
+                self._replace_workers(visitor)
             case messages.RESTART:
                 self._waiting.append(visitor)
                 self.restart()
@@ -67,6 +69,15 @@ class Desk:
                 self._fail(message.text("reason"))
             case _:
                 visitor.send(messages.REFUSED, reason=f"{message.kind!r} is not understood here")
+
+    def _replace_workers(self, visitor: Visitor) -> None:
+        def answer(reason: str) -> None:
+            visitor.send(messages.REFUSED if reason else messages.DONE, reason=reason)
+
+        if self._taker is not None or self._successor is not None:
+            answer("the whole program is being restarted")
+        else:
+            self._supervisor.replace_workers(answer)
 
     def gone(self, visitor: Visitor) -> None:
         if visitor in self._waiting:

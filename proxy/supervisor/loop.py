@@ -17,6 +17,7 @@ from proxy.supervisor.nursery import Nursery
 from proxy.supervisor.options import child_environment
 from proxy.supervisor.replacements import Replacements
 from proxy.supervisor.takeover import Takeover
+from proxy.supervisor.worker_round import WorkerRound
 
 CONTROL = "control"
 
@@ -35,6 +36,8 @@ class Hooks:
 
     on_worker_exit: Callable[[int, int, int], None]
     """(slot, process id, status) of a worker that ended without being asked to; negative status = signal."""
+    on_worker_gone: Callable[[int], None]
+    """The slot of a worker that has ended for good: another one has its sockets."""
     on_stopping: Callable[[], None]
     """The program ends: before the first SIGTERM, nothing new may arrive from here on."""
     on_leaving: Callable[[], None]
@@ -83,6 +86,7 @@ class Supervisor:
         self._start_deadline = _NEVER
         self._was_ready = False
         self._on_control_ended: Callable[[], None] | None = None
+        self._round: WorkerRound | None = None
         self._stop_groups: list[list[Child]] = []
         self._stopping_since: float | None = None
         self._abandoned_for = ""
@@ -115,12 +119,16 @@ class Supervisor:
         self._nursery.restart_due()
         self._nursery.kill_overdue()
         if time.monotonic() >= self._start_deadline:
-            self._abandon(f"it did not serve within {self._times.takeover_seconds:g} s")
+            self._abandon(self._late)
+        if self._round is not None and time.monotonic() >= self._round.deadline:
+            self._round.failed(f"a new worker: {self._late}")
         self._advance_stop()
         self._nursery.resume_pipes()
 
     def _seconds_to_next_turn(self) -> float | None:
         moment = min(self._nursery.next_turn_at(), self._start_deadline)
+        if self._round is not None:
+            moment = min(moment, self._round.deadline)
         return None if moment == _NEVER else max(0.0, moment - time.monotonic())
 
     @property
@@ -134,6 +142,9 @@ class Supervisor:
             self._nursery.start(child)
 
     def _on_child_ready(self, child: Child) -> None:
+        if self._round is not None and child is self._round.successor:
+            self._round.is_ready()
+            return
         if self._is_stopping or self._replacements.on_ready(child) or self._was_ready:
             return
         waiting = [child for group in self._to_start for child in group]
@@ -192,6 +203,11 @@ class Supervisor:
             if child is self._control and self._on_control_ended is not None:
                 done, self._on_control_ended = self._on_control_ended, None
                 done()
+            self._forget(child)
+            return
+        if self._round is not None and child is self._round.successor:
+            self.log(events.CHILD_EXITED, child, level="error", pid=process_id, status=status)
+            self._round.failed(f"a new worker ended with status {status} at the start: see its log")
             return
         if child.spec.slot is not None:
             self._hooks.on_worker_exit(child.spec.slot, process_id, status)
@@ -206,6 +222,41 @@ class Supervisor:
         elif is_refusal:
             self._stop(status=_REFUSED_STATUS)
 
+    def _forget(self, child: Child) -> None:
+        """A worker that was asked to go and is not wanted any more."""
+        if child.spec.slot is not None and not child.is_wanted:
+            self._nursery.children.remove(child)
+            self._hooks.on_worker_gone(child.spec.slot)
+
+    # ------------------------------------------------------------ new workers
+
+    def replace_workers(self, answer: Callable[[str], None]) -> None:
+        """One after the other; `answer` gets nothing when all are new, or the reason why not."""
+        reason = self.reason_against_handover
+        if not reason and any(child.kill_at is not None for child in self._nursery.workers):
+            reason = "workers of the last replacement still drain: try again later"
+        if reason:
+            answer(reason)
+            return
+
+        def done(reason: str) -> None:
+            self._round = None
+            event = events.REPLACEMENT_FAILED if reason else events.WORKERS_REPLACED
+            self.log(event, level="error" if reason else "info", reason=reason or None)
+            answer(reason)
+
+        self._round = WorkerRound(
+            self._nursery,
+            start_seconds=self._times.takeover_seconds,
+            drain_seconds=self._times.drain_seconds,
+            on_done=done,
+        )
+        self._round.start_next()
+
+    @property
+    def _late(self) -> str:
+        return f"it did not serve within {self._times.takeover_seconds:g} s"
+
     # ------------------------------------------------------------ handing over
 
     @property
@@ -213,6 +264,8 @@ class Supervisor:
         """Empty when a successor is welcome."""
         if self._is_stopping:
             return "it is stopping"
+        if self._round is not None:
+            return "its workers are being replaced"
         return "" if self._was_ready else "it has not finished its own start"
 
     @property
@@ -286,6 +339,8 @@ class Supervisor:
     def _begin_stop(self, groups: list[list[Child]]) -> None:
         self._stopping_since = time.monotonic()
         self._start_deadline = _NEVER
+        if self._round is not None:
+            self._round.failed("it is stopping")
         self._door.close()
         self._stop_groups = groups
         for child in self._nursery.children:

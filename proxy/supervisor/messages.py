@@ -30,6 +30,7 @@ _CREDENTIALS = struct.Struct("iII")
 # Asked of a running supervisor.
 RESTART = "restart"
 RELOAD = "reload"
+REPLACE_WORKERS = "replace_workers"
 TAKE_OVER = "take_over"
 STOP_CONTROL = "stop_control"
 COMMIT = "commit"

@@ -94,7 +94,8 @@ def _supervise(
     for opened in every:
         sockets.enter_context(opened.socket)
     segment = Segment.create(
-        options.worker_count,
+        # Two slots for each worker: one for the process that follows it, while it drains.
+        2 * options.worker_count,
         limit_entry_count=options.limit_entry_count,
         address_entry_count=options.address_entry_count,
     )
@@ -105,6 +106,7 @@ def _supervise(
             takeover = None
     hooks = Hooks(
         on_worker_exit=_worker_exit_hook(directory, segment),
+        on_worker_gone=segment.clear_gauges,
         on_stopping=_stopping_hook(directory, sockets, options.edge_addresses),
         on_leaving=_leaving_hook(sockets, lock),
     )

@@ -49,6 +49,28 @@ async def test_restarts_under_load_fail_no_request(edge: Edge):
     assert ask(edge.ops_port, "/readyz").status == 200
 
 
+async def test_workers_replaced_under_load_fail_no_request(edge: Edge):
+    """Each with what control has told the others."""
+    assert edge.add_block("203.0.113.9").status == 201
+    before = edge.workers()
+    async with (
+        Load(edge.port, clients=8, pause_seconds=_PAUSE_SECONDS) as kept,
+        Load(edge.port, clients=4, pause_seconds=_PAUSE_SECONDS, is_fresh=True) as fresh,
+    ):
+        await kept.progress(100)
+        arguments = ("reload", "--workers", "--config", str(edge.config_path))
+        done = await asyncio.to_thread(edge.command, *arguments)
+        assert done.returncode == 0, done.stderr
+        assert edge.get_as("203.0.113.9").status == 403
+        await kept.progress(200)
+        await fresh.progress(50)
+    assert kept.faults == []
+    assert fresh.faults == []
+    wait_until(lambda: not set(before.values()) & set(edge.workers().values()), "the old ones ended")
+    assert len(edge.workers()) == 2
+    wait_until(lambda: edge.metric("sentra_connections_open") >= 0, "the gauges are sound")
+
+
 async def test_sigusr2_under_load_fails_no_request(edge: Edge):
     """The same for service managers that know signals only."""
     first = edge.supervisor_pid

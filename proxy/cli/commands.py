@@ -15,18 +15,12 @@ EXIT_REFUSED = 1
 
 def run(parsed: argparse.Namespace) -> int:
     from proxy import launch, supervisor  # start of `sentra-proxy --help` must not load settings
-    from proxy.control.auth import doors_from  # as above
-    from proxy.control.edge_config import check_edge_config  # as above
-    from proxy.control.listener_files import check_listener_files  # as above
-    from proxy.control.upstream_files import check_upstream_files  # as above
+    from proxy.control.preflight import check_all  # as above
     from proxy.settings import load_settings  # as above
 
     path = config_path(parsed)
     settings = load_settings(path)
-    check_edge_config(settings, path)
-    doors_from(settings, os.environ, path)
-    check_listener_files(settings, path)
-    check_upstream_files(settings, path)
+    check_all(settings, path, os.environ)
     supervisor.become(
         launch.supervisor_options(
             settings,
@@ -46,21 +40,12 @@ def quickstart(parsed: argparse.Namespace) -> int:
 def check(parsed: argparse.Namespace) -> int:
     """Everything that a start would refuse, without starting."""
     from proxy.cli.check_lanes import check_lanes, lane_notes  # `sentra-proxy --help` must not load settings
-    from proxy.control.auth import doors_from  # as above
-    from proxy.control.edge_config import check_edge_config  # as above
-    from proxy.control.listener_files import check_listener_files  # as above
-    from proxy.control.policy import rules_from  # as above
-    from proxy.control.upstream_files import check_upstream_files  # as above
+    from proxy.control.preflight import check_all  # as above
     from proxy.settings import load_settings  # as above
 
     path = config_path(parsed)
     settings = load_settings(path)
-    check_edge_config(settings, path)
-    doors_from(settings, os.environ, path)
-    check_listener_files(settings, path)
-    check_upstream_files(settings, path)
-    rules_from(settings)
-    check_lanes(settings, path)
+    check_all(settings, path, os.environ, lambda: check_lanes(settings, path))
     for note in lane_notes(settings):
         sys.stderr.write(f"note: {note}\n")
     for item in settings.lists:

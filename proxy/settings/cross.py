@@ -95,6 +95,8 @@ def _engine(settings: Settings) -> Iterator[Fault]:
         ):
             if given:
                 yield (key, 0), rule
+        if settings.access_log.enabled:
+            yield ("access_log", "enabled"), "needs edge.engine 'native'; 'aiohttp' writes none"
         if settings.upstream.url.scheme != "http":
             yield ("upstream", "url"), "must begin with http:// while edge.engine is 'aiohttp'"
         for name in sorted(NATIVE_KEYS):

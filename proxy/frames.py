@@ -21,7 +21,7 @@ class FrameError(Exception):
 
 
 class Kind(enum.IntEnum):
-    """Down: CONFIGURE, INSTALL, OVERLAY, HEALTH. Up: HELLO, ACKNOWLEDGE, EVENTS, TARGETS."""
+    """Down: CONFIGURE, INSTALL, OVERLAY, HEALTH. Up: HELLO, ACKNOWLEDGE, EVENTS, TARGETS, SUMMARY."""
 
     HELLO = 1
     CONFIGURE = 2
@@ -31,6 +31,7 @@ class Kind(enum.IntEnum):
     EVENTS = 6
     HEALTH = 7
     TARGETS = 8
+    SUMMARY = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,12 @@ def encode_acknowledge(epoch: int, sequence: int) -> bytes:
 def decode_acknowledge(payload: bytes) -> tuple[int, int]:
     """(epoch, sequence)."""
     return _unpack(_VERSION, payload)
+
+
+def encode_summary(hitters: bytes, sample: bytes | None) -> bytes:
+    """What a worker saw of its clients: two JSON objects of the gate's; the sample comes now and then."""
+    more = b"" if sample is None else b',"sample":' + sample
+    return encode(Kind.SUMMARY, b'{"hitters":' + hitters + more + b"}")
 
 
 def _unpack(layout: struct.Struct, payload: bytes) -> tuple[int, int]:

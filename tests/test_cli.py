@@ -12,7 +12,7 @@ import tomllib
 import pytest
 
 from proxy import supervisor
-from proxy.cli import main
+from proxy.cli import main, printing
 from proxy.cli.arguments import duration, parser
 from proxy.cli.client import client_for
 from proxy.errors import ConfigError
@@ -135,6 +135,35 @@ def test_kind_of_a_domain_can_be_given(sentra):
     sentra("block", "only.example", "--kind", "exact")
     assert "forwarded" in sentra("lookup", "below.only.example")[1]
     assert "denied" in sentra("lookup", "only.example")[1]
+
+
+def test_top_shows_clients_with_their_bounds_and_routes_with_latencies():
+    window = {"seconds": 900, "until": 0}
+    measures = {name: {"count": 1200, "at_most": 1200} for name in ("requests", "denied", "limited")}
+    client = {"client": "192.0.2.1", **measures, "bytes": {"count": 5, "at_most": 9}}
+    by_client = {"by": "client", "order": "bytes", "pods": "1/2", "window": window, "clients": [client]}
+    shown = printing.top(by_client | {"unlisted_at_most": {"bytes": 4}})
+    assert "192.0.2.1     1,200    5-9   1,200    1,200" in shown
+    assert "900 s up to 1970-01-01 00:00:00 UTC, pods 1/2" in shown
+    assert "bytes of a client that is not listed: at most 4" in shown
+    counts = dict.fromkeys(("requests", "denied", "limited", "errors", "bytes"), 7)
+    routes = [
+        {"route": "api", **counts, "latency_ms": {"p50": 0.5, "p99": 12.0}},
+        {"route": None, **counts, "latency_ms": {"p50": None, "p99": None}},
+    ]
+    shown = printing.top(
+        {"by": "route", "order": "errors", "pods": "1/1", "window": window, "routes": routes}
+    )
+    assert "api            7       7        7       7      7  0.5 ms  12 ms" in shown
+    assert "(none)" in shown
+
+
+def test_top_of_a_quiet_edge_says_so(sentra):
+    status, printed, _ = sentra("top", "--window", "60s")
+    assert status == 0
+    assert "nothing" in printed
+    status, _, complaint = sentra("top", "--window", "0s")
+    assert (status, "give 1s to 30d" in complaint) == (1, True)
 
 
 def test_unreachable_control_exits_with_three(sentra, monkeypatch):

@@ -89,6 +89,16 @@ def parser() -> argparse.ArgumentParser:
     _add_entry(allow)
     allow.set_defaults(command=commands.allow)
 
+    top = verbs.add_parser("top", help="who sends most, or which route gets most")
+    top.add_argument("--by", choices=("client", "route"), default="client", help="default: client")
+    top.add_argument(
+        "--order", choices=("requests", "bytes", "denied", "limited", "errors"), default="requests"
+    )
+    top.add_argument("--window", default="15m", metavar="DURATION", help="60s to 30d up to now; default 15m")
+    top.add_argument("--limit", type=int, default=20, metavar="COUNT", help="default 20")
+    _add_admin(top)
+    top.set_defaults(command=commands.top)
+
     for module in (compile_lists, inspect_file, diff_files, replay_log):
         module.add(verbs)
     return made
@@ -111,6 +121,11 @@ def _add_config(to: argparse.ArgumentParser) -> None:
 
 def _add_target(to: argparse.ArgumentParser) -> None:
     to.add_argument("target", metavar="TARGET", help="an address, a network or a domain")
+    _add_admin(to)
+
+
+def _add_admin(to: argparse.ArgumentParser) -> None:
+    """Where the admin API is, and how its answer is shown."""
     _add_config(to)
     to.add_argument(
         "--admin-url", metavar="URL", help="default: $SENTRA_ADMIN_URL, else control.admin_listen"

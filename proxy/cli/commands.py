@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from proxy.cli import printing
 from proxy.cli.client import AdminClient, client_for
@@ -92,6 +93,12 @@ def allow(parsed: argparse.Namespace) -> int:
 def unblock(parsed: argparse.Namespace) -> int:
     status, answer = _client(parsed, "write").call("DELETE", "/v1/blocks", target=parsed.target)
     return _finish(parsed, status, answer, printing.removed)
+
+
+def top(parsed: argparse.Namespace) -> int:
+    wanted = {name: getattr(parsed, name) for name in ("by", "order", "window", "limit")}
+    status, answer = _client(parsed, "read").call("GET", f"/v1/top?{urlencode(wanted)}")
+    return _finish(parsed, status, answer, printing.top)
 
 
 def _entry_body(parsed: argparse.Namespace) -> dict[str, Any]:

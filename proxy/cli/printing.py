@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+_CLIENT_COLUMNS = ("requests", "bytes", "denied", "limited")
+_ROUTE_COLUMNS = ("requests", "denied", "limited", "errors", "bytes")
+
 Show = Callable[[dict[str, Any]], str]
 
 
@@ -136,6 +139,44 @@ def _row(row: dict[str, Any]) -> str:
 
 def _workers(applied: dict[str, int]) -> str:
     return f"{applied['workers']} of {applied['of']} workers"
+
+
+def top(answer: dict[str, Any]) -> str:
+    """One line for each client or route, then what the numbers are worth."""
+    rows = _clients(answer["clients"]) if answer["by"] == "client" else _routes(answer["routes"])
+    lines = table(rows, "l" + "r" * (len(rows[0]) - 1)) if len(rows) > 1 else ["  nothing"]
+    window = answer["window"]
+    lines.append(f"{window['seconds']:g} s up to {moment(window['until'])}, pods {answer['pods']}")
+    if answer["by"] == "client":
+        most = answer["unlisted_at_most"][answer["order"]]
+        lines.append(f"{answer['order']} of a client that is not listed: at most {most:,}")
+    return "\n".join(lines)
+
+
+def _clients(found: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
+    rows = [(item["client"], *(_bounded(item[name]) for name in _CLIENT_COLUMNS)) for item in found]
+    return [("client", *_CLIENT_COLUMNS), *rows]
+
+
+def _routes(found: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
+    rows = [
+        (
+            escaped(item["route"] or "(none)"),
+            *(f"{item[name]:,}" for name in _ROUTE_COLUMNS),
+            *(_milliseconds(item["latency_ms"][name]) for name in ("p50", "p99")),
+        )
+        for item in found
+    ]
+    return [("route", *_ROUTE_COLUMNS, "p50", "p99"), *rows]
+
+
+def _bounded(measure: dict[str, int]) -> str:
+    count, most = measure["count"], measure["at_most"]
+    return f"{count:,}" if count == most else f"{count:,}-{most:,}"
+
+
+def _milliseconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:g} ms"
 
 
 def _toml_lines(values: dict[str, Any], path: tuple[str, ...]) -> Iterator[str]:

@@ -94,6 +94,8 @@ class Link(asyncio.Protocol):
                 self._links.on_events(frame.payload)
             case frames.Kind.TARGETS:
                 self._links.targets.take(self.slot, self.process_id, frame.payload)
+            case frames.Kind.SUMMARY if self.slot is not None:
+                self._links.on_summary(self.slot, frame.payload)
             case _:
                 raise frames.FrameError(f"a worker does not send {frame.kind.name}")
 
@@ -101,9 +103,15 @@ class Link(asyncio.Protocol):
 class Links:
     """All attached workers, and the bytes that a new one gets."""
 
-    def __init__(self, runtime_directory: Path, on_events: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        runtime_directory: Path,
+        on_events: Callable[[bytes], None],
+        on_summary: Callable[[int, bytes], None],
+    ) -> None:
         self.on_events = on_events
         self.targets = TargetReports()
+        self.on_summary = on_summary
         self._socket_path = runtime_directory / SOCKET_NAME
         self._attach_path = runtime_directory / ATTACH_NAME
         self._links: set[Link] = set()

@@ -106,7 +106,7 @@ async def started(running: Running, options: ControlOptions, segment: Segment) -
             denials.take(payload)
             feed.tell_denials(payload)
 
-        links = Links(options.runtime_directory, on_events)
+        links = Links(options.runtime_directory, on_events, summaries.take)
         changes = Changes(store, state, links, feed)
         lists = Lists(settings, running.rules, changes)
         stack.callback(lists.close)

@@ -1,15 +1,17 @@
 """What-if blocks and allows -> what they would change. Nothing is stored; runs in a thread.
 
-It speaks of what this control process knows: the lists, and requests that were denied. A request that was
-forwarded leaves no trace here, so what a new block would hit can only be said of samples.
+It speaks of what this control process knows: the lists, requests that were denied, a sample of the clients of
+the last 15 minutes. What a new block of a name would hit can only be said of subjects that are given.
 """
 
 from __future__ import annotations
 
+import heapq
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
+from operator import itemgetter
 
 import orjson
 
@@ -18,6 +20,7 @@ from proxy.blocklist import coverage
 from proxy.blocklist.addresses import packed
 from proxy.blocklist.batch import Batch, Known, denied
 from proxy.control.admin.answers import Json, verdict_json
+from proxy.control.sight.sample import Drawn
 from proxy.control.state import Base, OverlayMaker
 from proxy.store.records import Denial, EntryKey, ManualEntry
 
@@ -43,9 +46,15 @@ class Scene:
         return overlay.blocklist
 
 
-def simulate(
-    scene: Scene, wished: Sequence[ManualEntry], subjects: Sequence[str], denials: Sequence[Denial]
-) -> Json:
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What came lately."""
+
+    denials: Sequence[Denial]
+    drawn: Sequence[Drawn]
+
+
+def simulate(scene: Scene, wished: Sequence[ManualEntry], subjects: Sequence[str], seen: Seen) -> Json:
     """`subjects` are canonical addresses and names."""
     after = scene.with_entries(wished)
     listed = _Listed.of(scene.blocklist, scene.block_score)
@@ -58,7 +67,8 @@ def simulate(
             "newly_listed": listed_after.count - listed.count,
         },
         "subjects": _subjects_json(scene, after, subjects),
-        "denials": _denials_json(scene, after, denials),
+        "denials": _denials_json(scene, after, seen.denials),
+        "clients": _clients_json(scene, after, seen.drawn),
     }
 
 
@@ -142,6 +152,43 @@ def _denials_json(scene: Scene, after: Blocklist, denials: Sequence[Denial]) -> 
         "denied_after": len(after_by),
         "newly_denied": _picked(shown, after_by, before_by),
         "no_longer_denied": _picked(shown, before_by, after_by),
+    }
+
+
+def _clients_json(scene: Scene, after: Blocklist, drawn: Sequence[Drawn]) -> Json:
+    """Estimates over all requests of the sampled minutes: a client stands for as many as its sample says."""
+    batch = Batch()
+    weights: list[float] = []
+    names: list[str] = []
+    for sample in drawn:
+        for client in sample.clients:
+            batch.add(packed(client))
+            weights.append(sample.weight)
+            names.append(client)
+    before_by = denied(batch.judge(scene.blocklist), scene.block_score)
+    after_by = denied(batch.judge(after), scene.block_score)
+    newly: dict[str, float] = {}
+    no_longer: dict[str, float] = {}
+    for found, those, others in ((newly, after_by, before_by), (no_longer, before_by, after_by)):
+        for number in those.keys() - others.keys():
+            found[names[number]] = found.get(names[number], 0.0) + weights[number]
+    return {
+        "requests": sum(sample.requests for sample in drawn),
+        "sampled": len(names),
+        "denied_before": round(sum(weights[number] for number in before_by)),
+        "denied_after": round(sum(weights[number] for number in after_by)),
+        "newly_denied": _estimated(newly),
+        "no_longer_denied": _estimated(no_longer),
+    }
+
+
+def _estimated(requests_by: dict[str, float]) -> Json:
+    ranked = heapq.nlargest(_TOP_COUNT, requests_by.items(), key=itemgetter(1))
+    heaviest = [{"client": client, "requests": round(count)} for client, count in ranked]
+    return {
+        "requests": round(sum(requests_by.values())),
+        "clients": len(requests_by),
+        "heaviest": heaviest,
     }
 
 

@@ -23,12 +23,14 @@ _READ_BYTES: Final = 262144
 _FIRST_RETRY_SECONDS: Final = 0.05
 # A refused connect costs microseconds, and a worker without its first list refuses every request.
 _LAST_RETRY_SECONDS: Final = 0.1
+# The sample is of a quarter of an hour: what is 10 s old is good enough.
+_SAMPLE_EVERY: Final = 10
 # What the control process may leave unread; the gate keeps later events, within its own bound.
 _UNREAD_BYTES: Final = 1 << 20
 
 
 class Link:
-    __slots__ = ("_context", "_lists", "_reported", "_runtime_directory", "_writer")
+    __slots__ = ("_context", "_lists", "_reported", "_runtime_directory", "_summary_count", "_writer")
 
     def __init__(self, context: Attached, lists: Lists, runtime_directory: Path) -> None:
         self._context = context
@@ -37,6 +39,7 @@ class Link:
         self._writer: asyncio.StreamWriter | None = None
         # What this control process knows already.
         self._reported = b""
+        self._summary_count = 0
 
     async def restore(self) -> None:
         """Apply what the control process last left for a starting worker. A bad file is as good as none."""
@@ -138,13 +141,17 @@ class Link:
             self._send(frames.encode_acknowledge(epoch, sequence))
 
     def send_events(self) -> None:
-        """Called each second: what was denied since."""
+        """Called each second: what was denied since, and who sent most."""
         writer = self._writer
         if writer is None or writer.transport.get_write_buffer_size() > _UNREAD_BYTES:
             return
         events = self._context.gate.drain_events()
         if events:
             self._send(frames.encode(Kind.EVENTS, events))
+        gate = self._context.gate
+        sample = gate.client_sample() if self._summary_count % _SAMPLE_EVERY == 0 else None
+        self._summary_count += 1
+        self._send(frames.encode_summary(gate.drain_hitters(), sample))
 
     def send_targets(self, report: Callable[[], bytes]) -> None:
         """Called each second: how the targets are, when that has changed."""

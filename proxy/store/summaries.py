@@ -9,11 +9,12 @@ from typing import Final
 
 
 class Period(enum.StrEnum):
-    """What one speaks for; `WRITTEN`: how far a pod came."""
+    """What one speaks for. `SAMPLE`: clients of one minute, drawn evenly; `WRITTEN`: how far a pod came."""
 
     SECOND = "second"
     MINUTE = "minute"
     HOUR = "hour"
+    SAMPLE = "sample"
     WRITTEN = "written"
 
 
@@ -26,6 +27,7 @@ KEPT_MS: Final = {
     Period.SECOND: 20 * _MINUTE_MS,
     Period.MINUTE: _DAY_MS + 60 * _MINUTE_MS,
     Period.HOUR: 31 * _DAY_MS,
+    Period.SAMPLE: 20 * _MINUTE_MS,
     Period.WRITTEN: _MINUTE_MS,
 }
 

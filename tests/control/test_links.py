@@ -194,7 +194,7 @@ async def test_socket_of_another_user_is_refused(running_pod: Pod, monkeypatch):
 async def test_path_too_long_for_a_socket_is_refused_by_name(tmp_path):
     """The kernel's own message names neither path nor limit."""
     with pytest.raises(ConfigError, match="is too long for a unix socket"):
-        await Links(tmp_path / ("x" * 120), lambda _: None).start()
+        await Links(tmp_path / ("x" * 120), lambda _: None, lambda *_: None).start()
 
 
 async def test_socket_file_of_a_dead_process_is_replaced(pod: Pod):

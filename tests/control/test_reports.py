@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from proxy.store.records import Denial
+from proxy.store.summaries import Period, Summary
 from tests.control.conftest import Pod
 
 
@@ -68,11 +69,36 @@ async def test_recent_denials_are_judged_again(running_pod: Pod):
     assert said["first"] <= said["last"]
 
 
+async def test_clients_of_late_are_judged_each_for_as_many_as_it_stands(running_pod: Pod):
+    """What a new block would newly hit, of all pods."""
+    start_ms = int(time.time() * 1000) - 60_000
+    drawn = [[1000, ["198.51.100.1", "192.0.2.1", "192.0.2.1", "203.0.113.9"]], [2, ["2001:db8::1"]]]
+    old = Summary(Period.SAMPLE, "b", start_ms - 16 * 60_000, orjson.dumps({"drawn": [[9, ["192.0.2.1"]]]}))
+    new = Summary(Period.SAMPLE, "b", start_ms, orjson.dumps({"drawn": drawn}))
+    await running_pod.control.store.add_summaries([old, new])
+    answer = await simulated(running_pod, {"target": "192.0.2.1"}, {"target": "2001:db8::1"})
+    assert answer["clients"] == {
+        "requests": 1002,
+        "sampled": 5,
+        "denied_before": 250,
+        "denied_after": 752,
+        "newly_denied": {
+            "requests": 502,
+            "clients": 2,
+            "heaviest": [
+                {"client": "192.0.2.1", "requests": 500},
+                {"client": "2001:db8::1", "requests": 2},
+            ],
+        },
+        "no_longer_denied": {"requests": 0, "clients": 0, "heaviest": []},
+    }
+
+
 async def test_answer_says_that_it_is_partial(running_pod: Pod):
     """A partial simulation never approves by itself."""
     answer = await simulated(running_pod, {"target": "192.0.2.1"})
     assert (answer["pods"], answer["is_complete"]) == ("1/1", False)
-    assert "only requests that were denied" in answer["note"]
+    assert "estimated by samples" in answer["note"]
     assert answer["denials"]["examined"] == 0
 
 

@@ -100,3 +100,62 @@ def test_what_clients_write_is_escaped_and_cut(sight_edge: Edge):
 def denials(edge: Edge) -> list[dict[str, Any]]:
     rows = edge.admin("/v1/events?kinds=denial").json()["events"]
     return [row["data"] for row in rows]
+
+
+def test_clients_are_told_as_they_came(sight_edge: Edge):
+    edge = sight_edge
+    for client, count in [("192.0.2.1", 12), ("2001:db8:1::5", 3), ("2001:db8:1::6", 1), ("198.51.100.7", 5)]:
+        send(edge, client, "/echo", count)
+
+    def top(order: str) -> dict[str, Any]:
+        answer: dict[str, Any] = edge.admin(f"/v1/top?by=client&order={order}").json()
+        return answer
+
+    wait_until(lambda: top("requests")["totals"]["requests"] == 21, "every worker has told of its clients")
+    told = {item["client"]: item["requests"] for item in top("requests")["clients"]}
+    assert told == {
+        name: {"count": count, "at_most": count}
+        for name, count in {"192.0.2.1": 12, "198.51.100.7": 5, "2001:db8:1::/64": 4}.items()
+    }
+    denied = top("denied")["clients"]
+    assert [(item["client"], item["denied"]["count"]) for item in denied] == [("198.51.100.7", 5)]
+    assert all(item["bytes"]["count"] > 0 for item in top("bytes")["clients"])
+    wait_until(lambda: requests(edge, "rest") == 21, "the route has counted as many")
+    by_clients = sum(item["bytes"]["count"] for item in top("bytes")["clients"])
+    assert by_route(edge)["rest"]["bytes"] == by_clients
+    shown = edge.command("top", "--order", "denied")
+    assert (shown.returncode, "198.51.100.7" in shown.stdout) == (0, True)
+
+
+def test_worker_without_control_tells_later_what_it_saw(sight_edge: Edge):
+    """Its rankings are bounded, so they wait."""
+    edge = sight_edge
+    os.kill(edge.control(), signal.SIGKILL)
+    send(edge, "192.0.2.1", "/echo", 6)
+    wait_until(lambda: edge.ready_count("control") == 2, "control is back")
+    wait_until(
+        lambda: edge.admin("/v1/top").json()["totals"]["requests"] == 6, "workers told of their clients"
+    )
+
+
+def test_simulation_knows_the_clients_of_late(sight_edge: Edge):
+    edge = sight_edge
+    for client, count in [("192.0.2.1", 6), ("203.0.113.9", 3), ("203.0.113.10", 1), ("198.51.100.1", 2)]:
+        send(edge, client, "/echo", count)
+
+    def simulated() -> dict[str, Any]:
+        body = {"entries": [{"target": "203.0.113.0/24"}]}
+        found: dict[str, Any] = edge.admin("/v1/simulate", method="POST", **body).json()["clients"]
+        return found
+
+    wait_until(lambda: simulated()["requests"] == 12, "workers have sent their samples")
+    clients = simulated()
+    assert (clients["denied_before"], clients["denied_after"], clients["sampled"]) == (2, 6, 12)
+    assert clients["newly_denied"] == {
+        "requests": 4,
+        "clients": 2,
+        "heaviest": [
+            {"client": "203.0.113.9", "requests": 3},
+            {"client": "203.0.113.10", "requests": 1},
+        ],
+    }

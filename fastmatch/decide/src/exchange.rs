@@ -164,7 +164,7 @@ impl Exchange {
         let duration = now - self.started;
         gate.route_ended(self.place, status, duration);
         gate.observe(Histogram::Request, duration);
-        gate.note_traffic(self.client, self.bytes, end);
+        gate.note_traffic(self.client, self.place, self.bytes, end);
         if let Some(note) = self.note.take() {
             self.log(gate, &note, status, end, now);
         }

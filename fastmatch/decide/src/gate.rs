@@ -285,7 +285,9 @@ impl Gate {
         self.access_log.drain(spare)
     }
 
-    pub(crate) fn note_traffic(&self, client: IpAddr, bytes: u64, end: End) {
+    pub(crate) fn note_traffic(&self, client: IpAddr, place: Place, bytes: u64, end: End) {
+        let counters = self.segment.route_counters(self.slot);
+        counters.moved(place, bytes);
         self.traffic().add(self.now(), client, bytes, end);
     }
 

@@ -18,7 +18,7 @@ const LINE: usize = 128;
 pub const SLOT_WORDS: usize = PLACES * LINE;
 
 /// In the order in which they stand.
-pub const ROUTE_COUNTERS: [&str; 10] = [
+pub const ROUTE_COUNTERS: [&str; 11] = [
     "requests",
     "denied",
     "errors",
@@ -29,6 +29,7 @@ pub const ROUTE_COUNTERS: [&str; 10] = [
     "responses_4xx",
     "responses_5xx",
     "client_gone",
+    "bytes",
 ];
 const REQUESTS: usize = 0;
 const DENIED: usize = 1;
@@ -36,6 +37,7 @@ const ERRORS: usize = 2;
 const LIMITED: usize = 3;
 const RESPONSES_1XX: usize = 4;
 const CLIENT_GONE: usize = 9;
+const BYTES: usize = 10;
 
 const LATENCY_START: usize = 16;
 /// Steps per octave: a bucket's upper bound is at most 25 % off.
@@ -55,7 +57,7 @@ pub struct Place(Option<u16>);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteCounts {
     /// As `ROUTE_COUNTERS`: exchanges that ended, whatever way, is the first; errors are answers 5xx, by the upstream or by
-    /// us.
+    /// us; bytes are those of both directions, tunnels not among them.
     pub counts: [u64; ROUTE_COUNTERS.len()],
     /// (microseconds below which they lie, so many) of the buckets that are not empty, ascending.
     pub latency: Vec<(u64, u64)>,
@@ -143,6 +145,11 @@ impl SlotCounters<'_> {
     }
 
     #[inline]
+    pub fn moved(self, place: Place, bytes: u64) {
+        self.add(place, BYTES, bytes);
+    }
+
+    #[inline]
     fn add(self, place: Place, counter: usize, amount: u64) {
         if let Place(Some(place)) = place {
             if let Some(word) = self.0.get(usize::from(place) * LINE + counter) {
@@ -216,6 +223,8 @@ mod tests {
         slots_of[0].ended(a, 200, Duration::from_micros(100));
         slots_of[1].ended(a, 502, Duration::from_micros(110));
         slots_of[1].ended(a, 499, Duration::from_micros(130));
+        slots_of[0].moved(a, 7);
+        slots_of[1].moved(a, 5);
         slots_of[1].denied(b);
         slots_of[0].limited(b);
         let of = |name| counts(&names, slots_of.into_iter(), name);
@@ -229,8 +238,9 @@ mod tests {
             "responses_5xx",
             "errors",
             "client_gone",
+            "bytes",
         ];
-        assert_eq!(a.map(|counter| value("a", counter)), [3, 1, 1, 1, 1]);
+        assert_eq!(a.map(|counter| value("a", counter)), [3, 1, 1, 1, 1, 12]);
         assert_eq!(of("a").latency, [(115, 2), (132, 1)]);
         let b = ["requests", "denied", "limited"];
         assert_eq!(b.map(|counter| value("b", counter)), [0, 1, 1]);

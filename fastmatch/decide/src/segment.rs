@@ -124,7 +124,7 @@ numbered! {
 }
 
 const MAGIC: u64 = u64::from_le_bytes(*b"SENTRASG");
-const LAYOUT_VERSION: u64 = 5;
+const LAYOUT_VERSION: u64 = 6;
 const SLOTS: usize = 2;
 const LIMIT_ENTRIES: usize = 4;
 const CLOCK_START: usize = 5;
@@ -477,7 +477,7 @@ mod tests {
         let error = Segment::open(segment.descriptor()).err().expect("refused");
         assert_eq!(
             error.to_string(),
-            "segment layout version is 99, expected 5"
+            "segment layout version is 99, expected 6"
         );
         segment.memory.words()[1].store(LAYOUT_VERSION, Ordering::Relaxed);
         for (field, word) in [

@@ -10,16 +10,21 @@ from proxy.control import policy, simulation
 from proxy.control.admin.answers import Json, stamped
 from proxy.control.admin.bodies import RequestRefusedError, SimulateBody, WishBody, body_of, query_score
 from proxy.control.admin.handlers import Answer, canonical
+from proxy.control.admin.traffic import pods
 from proxy.control.auth import Caller
 from proxy.control.context import Control
+from proxy.control.sight import periods
+from proxy.control.sight.sample import drawn_of
 from proxy.errors import PolicyRefused
 from proxy.store.records import ManualEntry
+from proxy.store.summaries import Period
 
 _DENIAL_COUNT = 10_000
 _PARTIAL = (
-    "only requests that were denied, or would have been in observe mode, are known here;"
-    " what a block would newly hit shows in samples only"
+    "what a block of addresses would newly hit is estimated by samples of clients of the last 15 minutes;"
+    " what a block of names would hit shows in `subjects` and in denials of this pod only"
 )
+_SAMPLE_MS = 15 * periods.MINUTE_MS
 
 
 async def simulate(control: Control, request: web.Request, caller: Caller) -> Answer:
@@ -37,11 +42,19 @@ async def simulate(control: Control, request: web.Request, caller: Caller) -> An
     async with control.report_lock:
         # In here, or callers who wait would hold 10,000 denials each.
         denials = await control.store.denials(_DENIAL_COUNT)
+        now_ms = time.time_ns() // 1_000_000
+        drawn = drawn_of(await control.store.summaries(Period.SAMPLE, now_ms - _SAMPLE_MS, now_ms + 1))
+        heard_count, known_count = await pods(control, now_ms)
         scene = _scene(control)
-        answer = await asyncio.to_thread(simulation.simulate, scene, wished, subjects, denials)
-    return 200, stamped(
-        control, {**answer, "refused": refused, "pods": "1/1", "is_complete": False, "note": _PARTIAL}
-    )
+        seen = simulation.Seen(denials, drawn)
+        answer = await asyncio.to_thread(simulation.simulate, scene, wished, subjects, seen)
+    said = {
+        "refused": refused,
+        "pods": f"{heard_count}/{known_count}",
+        "is_complete": False,
+        "note": _PARTIAL,
+    }
+    return 200, stamped(control, {**answer, **said})
 
 
 async def overlap(control: Control, request: web.Request, _caller: Caller) -> Answer:

@@ -93,10 +93,10 @@ ROUTES: Final[tuple[Route, ...]] = (
         "/v1/top",
         "read",
         traffic.top,
-        "Which route gets most: requests, denied, limited, errors",
+        "Who sends most, or which route gets most",
         query=(
-            ("by", False, "route."),
-            ("order", False, "requests (default), denied, limited or errors."),
+            ("by", False, "client (default; within bounds that are told) or route (exact)."),
+            ("order", False, "requests (default), bytes, denied, limited; for routes errors, too."),
             ("window", False, "1s to 30d up to now, such as 60s or 24h, default 15m."),
             ("limit", False, "1 to 100, default 20."),
         ),

@@ -1,4 +1,4 @@
-"""Calls about traffic: which route gets most, and how routes fare. All pods of the store speak."""
+"""Calls about traffic: who sends most, and how routes fare. All pods of the store speak."""
 
 import asyncio
 import re
@@ -12,6 +12,7 @@ from proxy.control.admin.bodies import RequestRefusedError, query_count
 from proxy.control.auth import Caller
 from proxy.control.context import Control
 from proxy.control.sight import answers, periods
+from proxy.control.sight.traffic import MEASURES
 from proxy.store.summaries import KEPT_MS, Period, Summary
 
 _WINDOW: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])")
@@ -28,25 +29,29 @@ _TIME_RANGES: Final = {
     "7d": (7 * periods.DAY_MS, periods.HOUR_MS),
     "30d": (30 * periods.DAY_MS, 6 * periods.HOUR_MS),
 }
-_ORDERS: Final = ("requests", "denied", "limited", "errors")
+_TOPS: Final = {
+    "client": (answers.top_clients, MEASURES),
+    "route": (answers.top_routes, (*MEASURES, "errors")),
+}
 _DEFAULT_COUNT: Final = 20
 # A pod that has not written for so long is not heard.
 _HEARD_MS: Final = 15 * periods.SECOND_MS
 
 
 async def top(control: Control, request: web.Request, _caller: Caller) -> tuple[int, Json]:
-    by = request.query.get("by", "route")
-    if by != "route":
-        raise RequestRefusedError(400, "invalid_query", f"by is {by[:100]!r}; give route")
+    by = request.query.get("by", "client")
+    if by not in _TOPS:
+        raise RequestRefusedError(400, "invalid_query", f"by is {by[:100]!r}; give client or route")
+    make, orders = _TOPS[by]
     order = request.query.get("order", "requests")
-    if order not in _ORDERS:
-        allowed = ", ".join(_ORDERS)
+    if order not in orders:
+        allowed = ", ".join(orders)
         raise RequestRefusedError(400, "invalid_query", f"order is {order[:100]!r}; give one of {allowed}")
     window_ms = _window(request)
     count = min(query_count(request, "limit", _DEFAULT_COUNT), 100)
     async with control.report_lock:
         window, rows = await _read(control, window_ms)
-        answer = await asyncio.to_thread(answers.top_routes, rows, window, order, count)
+        answer = await asyncio.to_thread(make, rows, window, order, count)
     return 200, stamped(control, answer)
 
 
@@ -77,13 +82,13 @@ async def _check_route(control: Control, rows: list[Summary], name: str) -> None
 async def _read(control: Control, window_ms: int) -> tuple[answers.Window, list[Summary]]:
     """Everything up to the last second. Raises StoreError."""
     now_ms = time.time_ns() // 1_000_000
-    heard_count, known_count = await _pods(control, now_ms)
+    heard_count, known_count = await pods(control, now_ms)
     since_ms = periods.begin_of(window_ms, now_ms)
     rows = await periods.read(control.store, since_ms, now_ms)
     return answers.Window(since_ms, now_ms, heard_count, known_count), rows
 
 
-async def _pods(control: Control, now_ms: int) -> tuple[int, int]:
+async def pods(control: Control, now_ms: int) -> tuple[int, int]:
     """(pods that write at present, pods that wrote in the last minutes). Raises StoreError."""
     minutes = await control.store.summaries(Period.MINUTE, now_ms - KEPT_MS[Period.SECOND], now_ms)
     seconds = await control.store.summaries(Period.SECOND, now_ms - _HEARD_MS, now_ms + 1)

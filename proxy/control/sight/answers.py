@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.control.sight.periods import floor
-from proxy.control.sight.traffic import COUNTS, RouteTraffic, Traffic, together
+from proxy.control.sight.traffic import (
+    COUNTS,
+    MEASURES,
+    NO_ROUTE,
+    Ranking,
+    RouteTraffic,
+    Traffic,
+    together,
+)
 from proxy.store.summaries import Summary
 
 Json = dict[str, Any]
@@ -41,6 +49,33 @@ class Window:
 
 def read(rows: Iterable[Summary]) -> Traffic:
     return together(Traffic.from_wire(row.content) for row in rows)
+
+
+def top_clients(rows: Sequence[Summary], window: Window, order: str, count: int) -> Json:
+    """Who came to most of `order`, and what is known of their other measures."""
+    traffic = read(rows)
+    rankings = {measure: traffic.rankings.get(measure, Ranking()) for measure in MEASURES}
+    first = rankings[order].clients
+    names = sorted(first, key=lambda client: -first[client].count)[:count]
+    return {
+        "by": "client",
+        "order": order,
+        "clients": [{"client": name, **_measured(rankings, name)} for name in names],
+        "totals": {measure: ranking.total for measure, ranking in rankings.items()},
+        "unlisted_at_most": {measure: ranking.unlisted for measure, ranking in rankings.items()},
+        "note": "a client's true count lies between what is told and `at_most`; IPv6 by /64",
+        **window.to_json(traffic.seconds),
+    }
+
+
+def _measured(rankings: Mapping[str, Ranking], client: str) -> Json:
+    found: Json = {}
+    for measure, ranking in rankings.items():
+        listed = ranking.clients.get(client)
+        count = 0 if listed is None else listed.count
+        error = ranking.unlisted if listed is None else listed.error
+        found[measure] = {"count": count, "at_most": count + error}
+    return found
 
 
 def top_routes(rows: Sequence[Summary], window: Window, order: str, count: int) -> Json:
@@ -88,7 +123,9 @@ def route_json(route: RouteTraffic) -> Json:
     counts = {name: route.counts[name] for name in COUNTS}
     requests = counts["requests"]
     return {
-        **{name: counts[name] for name in ("requests", "denied", "limited", "errors", "client_gone")},
+        **{
+            name: counts[name] for name in ("requests", "denied", "limited", "errors", "client_gone", "bytes")
+        },
         "error_rate": round(counts["errors"] / requests, 6) if requests else 0.0,
         "responses": {f"{digit}xx": counts[f"responses_{digit}xx"] for digit in range(1, 6)},
         "latency_ms": percentiles(route.latency),
@@ -119,3 +156,6 @@ def _all_routes(traffic: Traffic) -> RouteTraffic:
     for route in traffic.routes.values():
         made.add(route)
     return made
+
+
+__all__ = ["NO_ROUTE", "Window", "analytics", "has_route", "top_clients", "top_routes"]

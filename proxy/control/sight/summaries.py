@@ -1,4 +1,4 @@
-"""Counters of the segment -> one summary a second in the store.
+"""Counters of the segment and SUMMARY frames of the workers -> one summary a second in the store.
 
 The segment counts for its whole life; a summary is what came since the one before. How far we came stands
 beside it in the same transaction, so a control process that dies leaves no gap and nothing is counted twice.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,16 @@ import orjson
 
 from fastmatch._native import Segment
 from proxy.control.sight import periods
-from proxy.control.sight.traffic import NO_ROUTE, RouteTraffic, Traffic
+from proxy.control.sight.sample import Samples
+from proxy.control.sight.traffic import (
+    MEASURES,
+    NO_ROUTE,
+    Ranking,
+    RouteTraffic,
+    Traffic,
+    merged,
+    ranking_of,
+)
 from proxy.errors import StoreError
 from proxy.store.protocol import Store
 from proxy.store.summaries import KEPT_MS, Period, Summary
@@ -28,6 +37,10 @@ from proxy.telemetry import events, logs
 _EVERY_SECONDS: Final = 1.0
 # A quiet pod says so now and then.
 _QUIET_MS: Final = 5_000
+_FRAME_COUNT: Final = 4096
+_FRAME_BYTES: Final = 1 << 20
+# Clients that a worker tells of each measure: `TOP_COUNT` of the Rust side.
+_TOLD_COUNT: Final = 100
 # Counted by the segment without asking for a route.
 _OVERALL: Final = (
     "requests",
@@ -59,7 +72,11 @@ class Summaries:
         self._written: dict[str, RouteTraffic] = {}
         self._written_ms = 0
         self._rolled_ms = 0
+        self._frames: deque[tuple[int, bytes]] = deque()
+        self._rankings: dict[str, list[Ranking]] = {}
+        self._samples = Samples()
         self._is_failing = False
+        self.dropped_count = 0
 
     async def start(self, now_ms: int | None = None) -> None:
         """Go on where the last control process of this pod stopped. Raises StoreError."""
@@ -79,6 +96,13 @@ class Summaries:
         """What came in the last second: workers end before we do."""
         await self.write(_now_ms())
 
+    def take(self, slot: int, payload: bytes) -> None:
+        """The payload of one SUMMARY frame; read later, off this callback."""
+        if len(payload) > _FRAME_BYTES or len(self._frames) >= _FRAME_COUNT:
+            self.dropped_count += 1
+            return
+        self._frames.append((slot, payload))
+
     async def write_forever(self) -> None:
         while True:
             await asyncio.sleep(_EVERY_SECONDS)
@@ -86,19 +110,27 @@ class Summaries:
 
     async def write(self, now_ms: int) -> None:
         """What came since the last summary. A store that refuses costs nothing: the next one holds it all."""
+        self._read_frames()
         reached = self._count()
         traffic = Traffic(
             max(0, now_ms - self._written_ms) / 1000,
             _difference(reached, self._written),
+            {measure: merged(found) for measure, found in self._rankings.items()},
         )
         if not traffic and now_ms - self._written_ms < _QUIET_MS:
             return
         rows = [
             Summary(Period.SECOND, self.pod, self._written_ms, traffic.to_wire()),
             Summary(Period.WRITTEN, self.pod, _WRITTEN_PLACE_MS, self._written_wire(reached, now_ms)),
+            *self._samples.changed(self.pod),
         ]
+        # Merged, so that a store that is away for long costs no more memory than one that is not.
+        self._rankings = {measure: [ranking] for measure, ranking in traffic.rankings.items()}
         try:
             await self._store.add_summaries(rows)
+            # Only now: what is written must not be written again because rolling up fails.
+            self._rankings = {}
+            self._samples.written()
             self._written, self._written_ms = reached, now_ms
             await self._roll_up()
             self._is_failing = False
@@ -123,6 +155,21 @@ class Summaries:
             rest.counts[name] = max(told.counts.get(name, 0), overall.get(name, 0) - by_route)
         found[NO_ROUTE] = rest
         return found
+
+    def _read_frames(self) -> None:
+        while self._frames:
+            slot, payload = self._frames.popleft()
+            try:
+                values: Any = orjson.loads(payload)
+                rankings = {name: ranking_of(values["hitters"][name], _TOLD_COUNT) for name in MEASURES}
+                minutes = values.get("sample", {}).get("minutes", ())
+                self._samples.take(slot, minutes)
+            except (ValueError, TypeError, KeyError, AttributeError):
+                self.dropped_count += 1
+                continue
+            for measure, ranking in rankings.items():
+                if ranking.total:
+                    self._rankings.setdefault(measure, []).append(ranking)
 
     async def _roll_up(self) -> None:
         """Raises StoreError; what was not rolled up is tried again with the next summary."""

@@ -1,12 +1,13 @@
 """What was counted in some stretch of time, as values: put together, written down, read again.
 
-Pure, and exact.
+Pure. Counts by route are exact. Who sent most is known within bounds, which travel along: a client's true
+count lies between `count` and `count + error`, that of one who is not listed is at most `unlisted`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ import orjson
 COUNTS: Final = (
     "requests",
     "denied",
+    "limited",
     "errors",
     "limited",
     "responses_1xx",
@@ -24,9 +26,14 @@ COUNTS: Final = (
     "responses_4xx",
     "responses_5xx",
     "client_gone",
+    "bytes",
 )
+MEASURES: Final = ("requests", "bytes", "denied", "limited")
 # What no route counted: heads that were refused, paths that no route fits, the aiohttp engine's requests.
 NO_ROUTE: Final = ""
+
+# Clients that a ranking lists.
+TOP_COUNT: Final = 100
 
 
 @dataclass(slots=True)
@@ -44,15 +51,33 @@ class RouteTraffic:
         return any(self.counts.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A client of a ranking."""
+
+    count: int
+    error: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Who comes to most of one measure."""
+
+    total: int = 0
+    unlisted: int = 0
+    clients: Mapping[str, Listed] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Traffic:
     """Of `seconds` of one pod or of several together."""
 
     seconds: float = 0.0
     routes: dict[str, RouteTraffic] = field(default_factory=dict)
+    rankings: dict[str, Ranking] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return any(self.routes.values())
+        return any(self.routes.values()) or any(ranking.total for ranking in self.rankings.values())
 
     def to_wire(self) -> bytes:
         return orjson.dumps(
@@ -65,6 +90,15 @@ class Traffic:
                     }
                     for name, route in self.routes.items()
                     if route
+                },
+                "rankings": {
+                    measure: {
+                        "total": ranking.total,
+                        "unlisted": ranking.unlisted,
+                        "clients": [[name, item.count, item.error] for name, item in ranking.clients.items()],
+                    }
+                    for measure, ranking in self.rankings.items()
+                    if ranking.total
                 },
             }
         )
@@ -82,14 +116,57 @@ class Traffic:
                 )
                 for name, route in values["routes"].items()
             },
+            {
+                measure: Ranking(
+                    ranking["total"],
+                    ranking["unlisted"],
+                    {name: Listed(count, error) for name, count, error in ranking["clients"]},
+                )
+                for measure, ranking in values["rankings"].items()
+            },
         )
 
 
 def together(parts: Iterable[Traffic]) -> Traffic:
     """The sum; `seconds` too, so it is for parts of one pod one after the other."""
     made = Traffic()
+    rankings: dict[str, list[Ranking]] = {}
     for part in parts:
         made.seconds += part.seconds
         for name, route in part.routes.items():
             made.routes.setdefault(name, RouteTraffic()).add(route)
+        for measure, ranking in part.rankings.items():
+            rankings.setdefault(measure, []).append(ranking)
+    made.rankings = {measure: merged(found) for measure, found in rankings.items()}
     return made
+
+
+def merged(rankings: Sequence[Ranking], count: int = TOP_COUNT) -> Ranking:
+    """Where a client is not listed it may have had `unlisted`: its bound grows by it, its count does not."""
+    counts: Counter[str] = Counter()
+    # Of each client: what the rankings that list it say less than "unlisted".
+    known: Counter[str] = Counter()
+    for ranking in rankings:
+        for client, listed in ranking.clients.items():
+            counts[client] += listed.count
+            known[client] += ranking.unlisted - listed.error
+    unlisted = sum(ranking.unlisted for ranking in rankings)
+    listed_clients = {
+        client: Listed(value, unlisted - known[client]) for client, value in counts.most_common(count)
+    }
+    dropped = (value + unlisted - known[client] for client, value in counts.most_common()[count:])
+    total = sum(ranking.total for ranking in rankings)
+    return Ranking(total, max(unlisted, max(dropped, default=0)), listed_clients)
+
+
+def ranking_of(told: Mapping[str, Any], listed_count: int) -> Ranking:
+    """What a worker says of one measure: `total`, `error` and the heaviest `listed_count` clients.
+
+    Raises ValueError, TypeError or KeyError when it does not say that.
+    """
+    error = int(told["error"])
+    clients = {str(client): Listed(int(count), error) for client, count in told["top"]}
+    is_cut = len(clients) >= listed_count
+    # One that is not told has no more than the last one told, if there was no room for more.
+    unlisted = error + (min(item.count for item in clients.values()) if is_cut else 0)
+    return Ranking(int(told["total"]), unlisted, clients)

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.control.sight.answers import percentiles
 from proxy.control.sight.periods import HOUR_MS, MINUTE_MS
-from proxy.control.sight.traffic import RouteTraffic, Traffic
+from proxy.control.sight.traffic import Listed, Ranking, RouteTraffic, Traffic
 from proxy.store.summaries import Period, Summary
 from tests.control.conftest import Pod
 from tests.control.test_admin import READER, TOKENS, bearer
@@ -23,9 +23,37 @@ def route(requests: int, **more: int) -> RouteTraffic:
     )
 
 
+def requests_of(**clients: int) -> dict[str, Ranking]:
+    listed = {name.replace("_", "."): Listed(count, 0) for name, count in clients.items()}
+    return {"requests": Ranking(sum(clients.values()), 0, listed)}
+
+
 async def put(pod: Pod, period: Period, start_ms: int, traffic: Traffic, name: str = "") -> None:
     row = Summary(period, name or pod.control.summaries.pod, start_ms, traffic.to_wire())
     await pod.control.store.add_summaries([row])
+
+
+async def test_top_clients_of_all_pods_come_heaviest_first(running_pod: Pod):
+    await put(running_pod, Period.SECOND, now_ms() - 2000, Traffic(1.0, {}, requests_of(a=3, b=5)))
+    await put(running_pod, Period.SECOND, now_ms() - 1000, Traffic(1.0, {}, requests_of(a=4)), "other")
+    _, answer = await running_pod.call("GET", "/v1/top?by=client&window=60s")
+    shown = [(item["client"], item["requests"]) for item in answer["clients"]]
+    assert shown == [("a", {"count": 7, "at_most": 7}), ("b", {"count": 5, "at_most": 5})]
+    assert answer["clients"][0]["denied"] == {"count": 0, "at_most": 0}
+    assert answer["pods"] == "2/2"
+    assert answer["totals"]["requests"] == 12
+    assert answer["window"]["seconds"] == 60
+
+
+async def test_what_is_not_listed_is_told_as_a_bound(running_pod: Pod):
+    """Heavy hitters are known within bounds, and the answer says which."""
+    rankings = {"requests": Ranking(100, 9, {"a": Listed(50, 4)}), "bytes": Ranking(7, 3, {})}
+    await put(running_pod, Period.SECOND, now_ms() - 1000, Traffic(1.0, {}, rankings))
+    _, answer = await running_pod.call("GET", "/v1/top")
+    (client,) = answer["clients"]
+    assert client["requests"] == {"count": 50, "at_most": 54}
+    assert client["bytes"] == {"count": 0, "at_most": 3}
+    assert answer["unlisted_at_most"]["requests"] == 9
 
 
 async def test_pod_that_fell_silent_is_told(running_pod: Pod):
@@ -36,11 +64,11 @@ async def test_pod_that_fell_silent_is_told(running_pod: Pod):
 
 
 async def test_top_routes_are_exact_and_ordered_as_asked(running_pod: Pod):
-    routes = {"api": route(5, denied=1), "rest": route(2, denied=2), "": route(1)}
+    routes = {"api": route(5, denied=1, bytes=10), "rest": route(2, denied=2, bytes=90), "": route(1)}
     await put(running_pod, Period.SECOND, now_ms() - 1000, Traffic(1.0, routes))
     _, answer = await running_pod.call("GET", "/v1/top?by=route&order=denied&limit=2")
     assert [(item["route"], item["denied"]) for item in answer["routes"]] == [("rest", 2), ("api", 1)]
-    assert (answer["totals"]["requests"], answer["pods"]) == (8, "1/1")
+    assert (answer["totals"]["requests"], answer["totals"]["bytes"]) == (8, 100)
     _, answer = await running_pod.call("GET", "/v1/top?by=route")
     assert answer["routes"][2]["route"] is None
 

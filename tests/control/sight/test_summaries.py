@@ -3,14 +3,16 @@
 import os
 from collections import Counter
 
+import orjson
 import pytest
 
 from proxy.control.sight.periods import HOUR_MS, MINUTE_MS, read
+from proxy.control.sight.sample import Drawn, Samples, drawn_of
 from proxy.control.sight.summaries import Summaries
 from proxy.control.sight.traffic import COUNTS, NO_ROUTE, Traffic, together
 from proxy.errors import StoreError
 from proxy.store.sqlite import SqliteOptions, open_store
-from proxy.store.summaries import Period, Summary
+from proxy.store.summaries import Period
 
 START_MS = 500_000 * HOUR_MS
 
@@ -73,6 +75,13 @@ async def whole(store, since_ms: int, now_ms: int) -> Traffic:
 def requests(traffic: Traffic, route: str = "api") -> int:
     found = traffic.routes.get(route)
     return found.counts["requests"] if found is not None else 0
+
+
+def hitters(**clients: int) -> bytes:
+    top = [[name, count] for name, count in clients.items()]
+    ranking = {"total": sum(clients.values()), "error": 0, "top": top}
+    empty = {"total": 0, "error": 0, "top": []}
+    return orjson.dumps({"hitters": {"requests": ranking, "bytes": empty, "denied": empty, "limited": empty}})
 
 
 async def test_second_holds_what_was_counted_in_it(store, segment):
@@ -142,11 +151,34 @@ async def test_store_that_refuses_costs_nothing(store, segment, monkeypatch):
     monkeypatch.setattr(store, "add_summaries", refuse)
     for second in range(1, 4):
         segment.count("api")
+        summaries.take(0, hitters(x=1))
         await summaries.write(START_MS + second * 1000)
     monkeypatch.undo()
     segment.count("api")
     await summaries.write(START_MS + 4000)
-    assert requests(await whole(store, START_MS, START_MS + 4000)) == 4
+    traffic = await whole(store, START_MS, START_MS + 4000)
+    assert (requests(traffic), traffic.rankings["requests"].clients["x"].count) == (4, 3)
+
+
+async def test_what_is_written_is_not_written_again_when_rolling_up_fails(store, segment, monkeypatch):
+    summaries = await started(store, segment)
+    summaries.take(0, hitters(x=1))
+    segment.count("api")
+    await summaries.write(START_MS + 1000)
+    asked = store.summaries
+
+    async def refuse(*_wanted):
+        raise StoreError("slow disk")
+
+    monkeypatch.setattr(store, "summaries", refuse)
+    summaries.take(0, hitters(x=1))
+    await summaries.write(START_MS + 61_000)
+    await summaries.write(START_MS + 70_000)
+    monkeypatch.setattr(store, "summaries", asked)
+    summaries.take(0, hitters(x=1))
+    await summaries.write(START_MS + 71_000)
+    traffic = await whole(store, START_MS, START_MS + 71_000)
+    assert (requests(traffic), traffic.rankings["requests"].total) == (1, 3)
 
 
 async def test_two_hours_with_restarts_add_up_in_every_period(store, segment):
@@ -197,9 +229,60 @@ async def test_each_pod_rolls_up_its_own(store, segment):
     assert [row.pod for row in rows] == ["a"]
 
 
-async def test_content_of_another_version_is_left(store, segment):
-    """What was counted meanwhile then comes in one summary."""
-    await store.add_summaries([Summary(Period.WRITTEN, "a", 0, b'{"segment":1}')])
-    segment.count("api", 3)
-    await (await started(store, segment)).write(START_MS + 1000)
-    assert requests(await whole(store, START_MS, START_MS + 1000)) == 3
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"[]", b"{}", b'{"hitters":{"requests":1}}', b'{"hitters":null}', b"\xff", b"x" * (1 << 21)],
+)
+async def test_frame_that_says_nothing_we_know_is_counted_and_left(store, segment, payload):
+    summaries = await started(store, segment)
+    summaries.take(0, payload)
+    summaries.take(1, hitters(x=2))
+    await summaries.write(START_MS + 1000)
+    assert summaries.dropped_count == 1
+    traffic = await whole(store, START_MS, START_MS + 1000)
+    assert traffic.rankings["requests"].total == 2
+
+
+async def test_a_million_clients_are_a_bounded_summary(store, segment):
+    """A flood from everywhere is when memory and disk are short."""
+    summaries = await started(store, segment)
+    empty = {"total": 0, "error": 0, "top": []}
+    for frame in range(2_000):
+        # 500 clients each time, of which a worker tells 100.
+        ranking = {"total": 500, "error": 0, "top": [[f"c{frame}-{number}", 1] for number in range(100)]}
+        said = {"requests": ranking, "bytes": empty, "denied": empty, "limited": empty}
+        summaries.take(frame % 2, orjson.dumps({"hitters": said}))
+        if frame % 100 == 99:
+            await summaries.write(START_MS + frame * 1000)
+    rows = await store.summaries(Period.SECOND, START_MS, START_MS + 3_000_000)
+    assert max(len(row.content) for row in rows) < 5_000
+    now_ms = START_MS + 1999 * 1000
+    ranking_of_all = (await whole(store, START_MS - START_MS % HOUR_MS, now_ms)).rankings["requests"]
+    assert (ranking_of_all.total, len(ranking_of_all.clients)) == (1_000_000, 100)
+
+
+async def test_samples_are_kept_by_minute_and_slot(store, segment):
+    """A worker tells its quarter of an hour again and again; each minute of it counts once."""
+    summaries = await started(store, segment)
+    minute = START_MS // 1000
+    for slot, count in ((0, 5), (1, 6), (0, 7)):
+        sample = {"minutes": [{"start": minute, "requests": count, "clients": [f"192.0.2.{slot}"]}]}
+        said = orjson.loads(hitters(x=1)) | {"sample": sample}
+        summaries.take(slot, orjson.dumps(said))
+        await summaries.write(START_MS + count * 1000)
+    rows = await store.summaries(Period.SAMPLE, 0, START_MS + 1)
+    assert drawn_of(rows) == [Drawn(7, ("192.0.2.0",)), Drawn(6, ("192.0.2.1",))]
+    assert drawn_of(rows)[0].weight == 7
+
+
+def test_sample_of_very_many_workers_is_bounded():
+    samples = Samples()
+    for slot in range(100):
+        samples.take(slot, [{"start": 60, "requests": 9000, "clients": [f"192.0.2.{slot}"] * 512}])
+    (row,) = samples.changed("a")
+    drawn = drawn_of([row])
+    assert sum(len(item.clients) for item in drawn) <= 4096
+    assert sum(item.requests for item in drawn) == 900_000
+    for minute in range(2, 100):
+        samples.take(0, [{"start": minute * 60, "requests": 1, "clients": ["192.0.2.1"]}])
+    assert len(samples.changed("a")) == 20

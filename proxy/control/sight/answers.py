@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final
 
 from proxy.control.sight.periods import floor
@@ -47,13 +48,10 @@ class Window:
         }
 
 
-def read(rows: Iterable[Summary]) -> Traffic:
-    return together(Traffic.from_wire(row.content) for row in rows)
-
-
 def top_clients(rows: Sequence[Summary], window: Window, order: str, count: int) -> Json:
     """Who came to most of `order`, and what is known of their other measures."""
-    traffic = read(rows)
+    # Of the routes hardly anything: a day of them takes longer to read than the clients.
+    traffic = together(Traffic.from_wire(row.content, NO_ROUTE) for row in rows)
     rankings = {measure: traffic.rankings.get(measure, Ranking()) for measure in MEASURES}
     first = rankings[order].clients
     names = sorted(first, key=lambda client: -first[client].count)[:count]
@@ -79,7 +77,7 @@ def _measured(rankings: Mapping[str, Ranking], client: str) -> Json:
 
 
 def top_routes(rows: Sequence[Summary], window: Window, order: str, count: int) -> Json:
-    traffic = read(rows)
+    traffic = together(Traffic.from_wire(row.content, measures=()) for row in rows)
     names = sorted(traffic.routes, key=lambda name: (-traffic.routes[name].counts[order], name))
     shown = [name for name in names if traffic.routes[name]][:count]
     return {
@@ -94,11 +92,13 @@ def top_routes(rows: Sequence[Summary], window: Window, order: str, count: int) 
 
 
 def analytics(rows: Sequence[Summary], window: Window, route: str | None, step_ms: int) -> Json:
-    """One route, or all of them together and each by itself."""
-    by_step: dict[int, list[Traffic]] = {}
-    for row in rows:
-        by_step.setdefault(floor(row.start_ms, step_ms), []).append(Traffic.from_wire(row.content))
-    steps = {start: together(found) for start, found in sorted(by_step.items())}
+    """One route, or all of them together and each by itself. `rows`: oldest first."""
+    by_step = groupby(rows, lambda row: floor(row.start_ms, step_ms))
+    # One summary at a time: all of a day's at once would be too much to hold.
+    steps = {
+        start: together(Traffic.from_wire(row.content, route, ()) for row in found)
+        for start, found in by_step
+    }
     whole = together(steps.values())
     answer: Json = {
         "totals": route_json(_chosen(whole, route)),
@@ -116,7 +116,7 @@ def analytics(rows: Sequence[Summary], window: Window, route: str | None, step_m
 
 
 def has_route(rows: Iterable[Summary], route: str) -> bool:
-    return any(route in Traffic.from_wire(row.content).routes for row in rows)
+    return any(Traffic.from_wire(row.content, route, ()).routes for row in rows)
 
 
 def route_json(route: RouteTraffic) -> Json:

@@ -7,7 +7,7 @@ count lies between `count` and `count + error`, that of one who is not listed is
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -34,6 +34,10 @@ NO_ROUTE: Final = ""
 
 # Clients that a ranking lists.
 TOP_COUNT: Final = 100
+# Rankings that are held before they are merged, and clients that are kept meanwhile: what is cut off early
+# widens the bounds, what is kept takes memory.
+_HELD_COUNT: Final = 64
+_BETWEEN_COUNT: Final = 10 * TOP_COUNT
 
 
 @dataclass(slots=True)
@@ -104,17 +108,25 @@ class Traffic:
         )
 
     @classmethod
-    def from_wire(cls, content: bytes) -> Traffic:
-        """Raises ValueError, TypeError or KeyError when it is not what `to_wire` writes."""
+    def from_wire(
+        cls, content: bytes, route: str | None = None, measures: Collection[str] = MEASURES
+    ) -> Traffic:
+        """Only what is asked for, since a day has 1,440 of them: one route or all, rankings of `measures`.
+
+        Raises ValueError, TypeError or KeyError when it is not what `to_wire` writes.
+        """
         values: Any = orjson.loads(content)
+        routes: Any = values["routes"]
+        if route is not None:
+            routes = {route: routes[route]} if route in routes else {}
         return cls(
             float(values["seconds"]),
             {
                 name: RouteTraffic(
-                    Counter(route["counts"]),
-                    Counter({int(bound): count for bound, count in route["latency"].items()}),
+                    Counter(told["counts"]),
+                    Counter({int(bound): count for bound, count in told["latency"].items()}),
                 )
-                for name, route in values["routes"].items()
+                for name, told in routes.items()
             },
             {
                 measure: Ranking(
@@ -123,6 +135,7 @@ class Traffic:
                     {name: Listed(count, error) for name, count, error in ranking["clients"]},
                 )
                 for measure, ranking in values["rankings"].items()
+                if measure in measures
             },
         )
 
@@ -136,7 +149,10 @@ def together(parts: Iterable[Traffic]) -> Traffic:
         for name, route in part.routes.items():
             made.routes.setdefault(name, RouteTraffic()).add(route)
         for measure, ranking in part.rankings.items():
-            rankings.setdefault(measure, []).append(ranking)
+            found = rankings.setdefault(measure, [])
+            found.append(ranking)
+            if len(found) == _HELD_COUNT:
+                found[:] = [merged(found, _BETWEEN_COUNT)]
     made.rankings = {measure: merged(found) for measure, found in rankings.items()}
     return made
 

@@ -51,6 +51,32 @@ def test_lists_that_are_not_cut_are_exact(seconds):
     assert whole.unlisted == 0
 
 
+def test_a_day_of_minutes_is_merged_in_batches_and_stays_true():
+    """What is held at a time is bounded; so is the error, since little is cut off between."""
+    minutes = [
+        [f"192.0.2.{number % 3}", *(f"198.51.{number % 256}.{other}" for other in range(99))]
+        for number in range(400)
+    ]
+    parts = (Traffic(60.0, {}, {"requests": told(requests, 100)}) for requests in minutes)
+    ranking = together(parts).rankings["requests"]
+    exact = Counter(client for requests in minutes for client in requests)
+    assert ranking.total == exact.total()
+    assert list(ranking.clients)[:3] == ["192.0.2.0", "192.0.2.1", "192.0.2.2"]
+    for client, count in exact.items():
+        listed = ranking.clients.get(client)
+        most = ranking.unlisted if listed is None else listed.count + listed.error
+        assert count <= most
+
+
+def test_only_what_is_asked_for_is_read():
+    """A day has 1,440 summaries of up to 256 routes."""
+    routes = {name: RouteTraffic(Counter(requests=1)) for name in ("api", "rest")}
+    content = Traffic(1.0, routes, {"requests": told(["a"], 100), "bytes": told(["b"], 100)}).to_wire()
+    some = Traffic.from_wire(content, "rest", ("bytes",))
+    assert (set(some.routes), set(some.rankings)) == ({"rest"}, {"bytes"})
+    assert Traffic.from_wire(content, "nobody", ()).routes == {}
+
+
 def test_error_of_a_worker_bounds_who_is_and_who_is_not_listed():
     ranking = ranking_of({"total": 90, "error": 5, "top": [["a", 50], ["b", 7]]}, 2)
     assert ranking == Ranking(90, 12, {"a": Listed(50, 5), "b": Listed(7, 5)})

@@ -43,13 +43,13 @@ class ClientConnection(asyncio.Protocol):
         "body_bytes",
         "codec",
         "context",
+        "counted_address",
         "deadline",
         "due",
         "entrance",
         "exchange",
         "has_ended",
         "is_writing_paused",
-        "network",
         "peer",
         "phase",
         "transport",
@@ -68,7 +68,7 @@ class ClientConnection(asyncio.Protocol):
         self.context = context
         self.entrance = entrance
         self._is_tls = is_tls
-        self.network: str | None = None
+        self.counted_address: str | None = None
         self.peer = peer
         self._wheel = context.wheel
         self._has_head_deadline = True
@@ -97,7 +97,10 @@ class ClientConnection(asyncio.Protocol):
         self.write = self.transport.write
         # A layer below has asked already, and is counted itself until we are.
         is_full = not is_counted and self.entrance.is_full
-        is_full = is_full or (not self._is_tls and self.entrance.has_enough_of(peer))
+        if not self._is_tls:
+            is_one_more = self.entrance.one_more_of(peer)
+            self.counted_address = peer if is_one_more else None
+            is_full = is_full or is_one_more is False
         context.welcome(self)
         if is_full or len(context.connections) > context.config.connection_count:
             self._shed()

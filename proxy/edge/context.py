@@ -191,7 +191,7 @@ class Context:
     def welcome(self, connection: "ClientConnection") -> None:
         """A client's connection is open."""
         self.connections.add(connection)
-        connection.network = connection.entrance.enter(connection.peer)
+        connection.entrance.enter()
         self.count("connections")
         self.count("connections_open")
 
@@ -199,7 +199,7 @@ class Context:
         """A client's connection is closed."""
         if connection in self.connections:
             self.connections.remove(connection)
-            connection.entrance.leave(connection.network)
+            connection.entrance.leave(connection.counted_address)
             self.pace.forget(connection)
             self.count("connections_open", -1)
         self.held.discard(connection)
@@ -217,13 +217,13 @@ class Context:
     def wait_for(self, connection: "ProxyHeader | TlsConnection") -> None:
         """As `arrive`, for one that has been counted before under another layer."""
         self.arriving.add(connection)
-        connection.network = connection.entrance.enter(connection.peer)
+        connection.entrance.enter()
 
     def depart(self, connection: "ProxyHeader | TlsConnection") -> None:
         """It is closed, or a client's by now."""
         if connection in self.arriving:
             self.arriving.remove(connection)
-            connection.entrance.leave(connection.network)
+            connection.entrance.leave(connection.counted_address)
         self._see_whether_empty()
 
     @property

@@ -1,7 +1,6 @@
 """What all connections of one listener share: its configuration, and who may come in."""
 
 import asyncio
-import ipaddress
 from typing import TYPE_CHECKING, Final
 
 from fastmatch._native import Networks
@@ -24,21 +23,11 @@ def listener_config(name: str, config: EdgeConfig) -> ListenerConfig | None:
     return next((listener for listener in config.listeners if listener.name == name), None)
 
 
-def network_of(address: str) -> str:
-    """Whom an address is counted for: an IPv6 host has its whole /64 to choose from."""
-    if ":" not in address:
-        return address
-    found = ipaddress.IPv6Address(address)
-    mapped = found.ipv4_mapped
-    return str(mapped) if mapped is not None else str(int(found) >> 64)
-
-
 class Entrance:
     """Precomputed for `connection_made`; `configure` swaps it. `is_local`: a unix socket. `keyring`: None
     without TLS."""
 
     __slots__ = (
-        "_by_address",
         "_context",
         "_proxies",
         "config",
@@ -56,7 +45,6 @@ class Entrance:
         self._context = context
         self.is_local = is_local
         self.open_count = 0
-        self._by_address: dict[str, int] = {}
         self.configure(config, keyring)
 
     def configure(self, config: ListenerConfig, keyring: Keyring | None) -> None:
@@ -71,27 +59,19 @@ class Entrance:
     def is_full(self) -> bool:
         return 0 < self.config.connection_count <= self.open_count
 
-    def has_enough_of(self, address: str) -> bool:
+    def one_more_of(self, address: str) -> bool | None:
+        """One more connection of a client, over all workers of the pod. True: counted, `leave` has to be
+        told the address; False: there are as many as may be; None: nobody counts it."""
         limit = self.config.connections_per_address
-        return limit > 0 and self._by_address.get(network_of(address), 0) >= limit
+        return self._context.gate.enter(self.config.name, address, limit) if limit else None
 
-    def enter(self, address: str | None) -> str | None:
-        """-> what `leave` is told, None when the address is not counted."""
+    def enter(self) -> None:
         self.open_count += 1
-        if address is None or not self.config.connections_per_address:
-            return None
-        network = network_of(address)
-        self._by_address[network] = self._by_address.get(network, 0) + 1
-        return network
 
-    def leave(self, network: str | None) -> None:
+    def leave(self, counted_address: str | None) -> None:
         self.open_count -= 1
-        if network is not None:
-            left = self._by_address[network] - 1
-            if left:
-                self._by_address[network] = left
-            else:
-                del self._by_address[network]
+        if counted_address is not None:
+            self._context.gate.leave(self.config.name, counted_address)
 
     def sends_header(self, transport: asyncio.BaseTransport) -> str | None:
         """The address of a proxy that has to send a PROXY header; None for whoever may not."""

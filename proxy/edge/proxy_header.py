@@ -27,10 +27,10 @@ class ProxyHeader(asyncio.Protocol):
         "_received",
         "_sender",
         "_transport",
+        "counted_address",
         "deadline",
         "due",
         "entrance",
-        "network",
         "peer",
     )
 
@@ -43,7 +43,7 @@ class ProxyHeader(asyncio.Protocol):
         self._next_layer = next_layer
         self._received = b""
         self._is_closed = False
-        self.network: str | None = None
+        self.counted_address: str | None = None
         # Not the proxy's: it speaks for many.
         self.peer: str | None = None
         self.deadline = NEVER

@@ -47,10 +47,10 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         "_read",
         "_ssl",
         "_ssl_write",
+        "counted_address",
         "deadline",
         "due",
         "entrance",
-        "network",
         "peer",
     )
 
@@ -61,7 +61,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         self._context = context
         self.entrance = entrance
         self.peer = peer
-        self.network: str | None = None
+        self.counted_address: str | None = None
         self._protocol: asyncio.Protocol | None = None
         self._ssl: ssl.SSLObject | None = None
         self._has_begun = False
@@ -89,17 +89,17 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
 
     def _may_stay(self) -> bool:
         if self.peer is not None:
-            if self._is_one_too_many(self.peer):
-                return False
             self._context.wait_for(self)
-            return True
-        self.peer = self.entrance.admit(self._raw)
-        return self.peer is not None and not self._is_one_too_many(self.peer) and self._context.arrive(self)
-
-    def _is_one_too_many(self, peer: str) -> bool:
-        if not self.entrance.has_enough_of(peer):
+        else:
+            self.peer = self.entrance.admit(self._raw)
+            if self.peer is None or not self._context.arrive(self):
+                return False
+        is_one_more = self.entrance.one_more_of(self.peer)
+        if is_one_more is False:
+            self._context.count("connections_shed")
+            self._context.depart(self)
             return False
-        self._context.count("connections_shed")
+        self.counted_address = self.peer if is_one_more else None
         return True
 
     def data_received(self, data: bytes) -> None:
@@ -227,6 +227,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
             self._flush()
         # Else all that is left to send are tickets: they go out with the first answer, in its write.
         protocol = self._protocol = ClientConnection(context, self.entrance, self.peer, is_tls=True)
+        protocol.counted_address, self.counted_address = self.counted_address, None
         protocol.connection_made(self)
         context.depart(self)
         if plain and not self._raw.is_closing():

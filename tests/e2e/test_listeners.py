@@ -1,5 +1,6 @@
 """Several listeners of the whole program: TLS, a unix socket, and what SIGHUP and a restart do to them."""
 
+import contextlib
 import http.client
 import os
 import shutil
@@ -68,6 +69,26 @@ def edge_with_listeners(make_edge: EdgeMaker, gateway_port: int, pair: Pair) -> 
     edge.config_path.write_text(text + LISTENERS.format(port=edge.port))
     edge.start()
     return edge
+
+
+def test_limit_of_one_address_holds_over_all_workers(make_edge: EdgeMaker, gateway_port: int):
+    """The kernel spreads one client's connections over the workers, which must not multiply its share."""
+    edge = make_edge(gateway_port, workers=2)
+    text = edge.config_path.read_text().replace(f'listen = "127.0.0.1:{edge.port}"\n', "", 1)
+    limit = f'[[listeners]]\nname = "public"\nlisten = "127.0.0.1:{edge.port}"\nconnections_per_address = 5\n'
+    # Whoever may speak for others is not counted.
+    edge.config_path.write_text(text.replace('trusted_proxies = ["127.0.0.0/8"]\n', "") + limit)
+    edge.start()
+    with contextlib.ExitStack() as stack:
+        statuses = []
+        for _ in range(40):
+            client = stack.enter_context(
+                contextlib.closing(http.client.HTTPConnection("127.0.0.1", edge.port))
+            )
+            client.request("GET", "/")
+            statuses.append(client.getresponse().status)
+    assert statuses.count(200) == 5
+    assert statuses.count(503) == 35
 
 
 def says(edge: Edge, event: str) -> Callable[[], bool]:

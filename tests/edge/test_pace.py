@@ -9,7 +9,6 @@ from typing import Any
 
 from proxy.edge.config import EdgeConfig
 from proxy.edge.config_listeners import ListenerConfig
-from proxy.edge.entrance import network_of
 from proxy.edge.listener import Endpoint
 from tests.edge.conftest import Edge, port_of, serving, until
 from tests.support.client import Client, get
@@ -73,12 +72,6 @@ async def test_address_has_a_limit_of_its_own(origin: Origin, tmp_path: Path):
         shed.close()
         await until(lambda: len(edge.worker.context.connections) == 2)
         assert (await (await edge.connect()).fetch(get())).status == 200
-
-
-def test_addresses_of_one_ipv6_network_count_as_one():
-    """A host may take any of its /64."""
-    assert network_of("2001:db8::1") == network_of("2001:db8::ffff:1") != network_of("2001:db8:0:1::1")
-    assert network_of("::ffff:192.0.2.1") == network_of("192.0.2.1") != network_of("192.0.2.2")
 
 
 async def keep_sending(client: Client, piece: bytes) -> None:

@@ -226,7 +226,7 @@ async def test_upstream_that_reads_slowly_but_steadily_gets_the_whole_upload(
     async def slow(connection: OriginConnection) -> None:
         head = await connection.read_head()
         received = bytearray()
-        for _ in range(30):
+        for _ in range(45):
             received += await connection.receive(16384)
             await asyncio.sleep(0.02)
         while len(received) < int(head.get("content-length") or 0):
@@ -234,7 +234,7 @@ async def test_upstream_that_reads_slowly_but_steadily_gets_the_whole_upload(
         await connection.send(answer(b"same" if received == body else b"other"))
 
     origin.behave = slow
-    edge = await start_edge(upstream_write_idle_seconds=0.2, write_buffer_bytes=65536)
+    edge = await start_edge(upstream_write_idle_seconds=0.4, write_buffer_bytes=65536)
     client = await edge.connect()
     sender = asyncio.get_running_loop().create_task(client.send(post(body)))
     assert (await client.read_response()).body == b"same"

@@ -231,7 +231,7 @@ class SlowStore:
 
 
 async def test_slow_disk_ends_in_a_named_timeout(tmp_path):
-    store = await open_store(SqliteOptions(tmp_path / "store.sqlite", timeout_seconds=0.05))
+    store = await open_store(SqliteOptions(tmp_path / "store.sqlite", timeout_seconds=0.25))
     slow = SlowStore(store)
     held = await slow.hold()
     with pytest.raises(StoreError, match="what was asked may still happen"):

@@ -43,6 +43,15 @@ def state_of(process_id: int) -> str:
         return ""
 
 
+def has_stopped(process_id: int) -> bool:
+    """All of its threads: the last to stop may be the one that accepts."""
+    states = [
+        task.read_text().rpartition(")")[2].split()[0]
+        for task in Path(f"/proc/{process_id}/task").glob("*/stat")
+    ]
+    return set(states) == {"T"}
+
+
 def is_running(process_id: int) -> bool:
     return state_of(process_id) not in ("", "Z")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from proxy.supervisor import messages
-from tests.supervisor.conftest import Launch, Running, is_running, state_of, wait_until
+from tests.supervisor.conftest import Launch, Running, has_stopped, is_running, wait_until
 
 
 def restart_in_background(running: Running) -> Callable[[], messages.Message]:
@@ -43,7 +43,7 @@ def test_restart_serves_the_queue_of_the_old_program(launch: Launch):
     running.wait_ready()
     old = running.worker_pid(0)
     os.kill(old, signal.SIGSTOP)
-    wait_until(lambda: state_of(old) == "T", "the worker has stopped")
+    wait_until(lambda: has_stopped(old), "the worker has stopped")
     queued = running.connect()
     answer = running.ask_for(messages.RESTART)
     assert answer.kind == messages.DONE, answer

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from proxy.control.putback import read_deaths
-from tests.supervisor.conftest import Launch, is_running, state_of, wait_until
+from tests.supervisor.conftest import Launch, has_stopped, is_running, wait_until
 
 
 def test_killed_worker_is_replaced_and_its_queued_connection_is_served(launch: Launch):
@@ -21,7 +21,7 @@ def test_killed_worker_is_replaced_and_its_queued_connection_is_served(launch: L
     killed = running.worker_pid(0)
     os.kill(killed, signal.SIGSTOP)
     # Until it has stopped it may still take the connection out of the queue.
-    wait_until(lambda: state_of(killed) == "T", "the worker has stopped")
+    wait_until(lambda: has_stopped(killed), "the worker has stopped")
     queued = running.connect()
     os.kill(killed, signal.SIGKILL)
     slot, process_id = running.ask(queued)

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from proxy.supervisor import messages
-from tests.supervisor.conftest import Launch, Running, is_running, state_of, wait_until
+from tests.supervisor.conftest import Launch, Running, has_stopped, is_running, wait_until
 
 
 def worker_of(running: Running, slot: int) -> int | None:
@@ -21,7 +21,7 @@ def test_every_worker_is_replaced_and_their_queues_are_served(launch: Launch):
     old = [running.worker_pid(slot) for slot in range(2)]
     for process_id in old:
         os.kill(process_id, signal.SIGSTOP)
-    wait_until(lambda: [state_of(process_id) for process_id in old] == ["T", "T"], "they have stopped")
+    wait_until(lambda: all(has_stopped(process_id) for process_id in old), "they have stopped")
     queued = [running.connect() for _ in range(8)]
     assert running.ask_for(messages.REPLACE_WORKERS).kind == messages.DONE
     new = [running.worker_pid(slot) for slot in (2, 3)]

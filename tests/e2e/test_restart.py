@@ -137,6 +137,10 @@ async def test_successor_that_cannot_serve_is_given_up_without_a_failed_request(
     edge.config_path.write_text(text)
     assert edge.workers() == workers
     wait_until(lambda: is_ready(edge), "the old control is back")
+    # One worker is enough to be ready; a block is in force where control is attached.
+    wait_until(
+        lambda: edge.admin("/v1/status").json()["workers"]["current"] == len(workers), "both are attached"
+    )
     assert edge.add_block("203.0.113.9").status == 201
     assert edge.get_as("203.0.113.9").status == 403
 
